@@ -1,0 +1,238 @@
+// Package policy decides what one request of one client may do.
+//
+// It is pure: rules, a request and what is known of the host go in, a
+// [Decision] comes out. It opens no file, starts no process and reads no clock.
+// What it must know of the file system it asks through [Tree], which the
+// gateway implements and tests replace by a table.
+//
+// A decision is not the boundary: it gives good messages and the exact argument
+// list of the child. Races, and what travels inside the rsync and borg
+// protocols, are the confinement's to stop.
+package policy
+
+import "strconv"
+
+// Tool is a program that a rule can allow.
+type Tool string
+
+// The tools that postern serves.
+const (
+	Rsync Tool = "rsync"
+	Borg  Tool = "borg"
+)
+
+// Access is the direction in which a rule lets data flow. The zero value
+// allows neither.
+type Access int
+
+// The access modes of a rule, as seen by the client: read-only pulls,
+// write-only pushes.
+const (
+	NoAccess Access = iota
+	ReadOnly
+	WriteOnly
+	ReadWrite
+)
+
+// String returns the spelling of the configuration file.
+func (a Access) String() string {
+	switch a {
+	case ReadOnly:
+		return "read-only"
+	case WriteOnly:
+		return "write-only"
+	case ReadWrite:
+		return "read-write"
+	}
+	return "none"
+}
+
+// MayRead reports whether data may leave the gateway.
+func (a Access) MayRead() bool { return a == ReadOnly || a == ReadWrite }
+
+// MayWrite reports whether data may enter the gateway.
+func (a Access) MayWrite() bool { return a == WriteOnly || a == ReadWrite }
+
+// Limit is a number of bytes that may be absent. The zero value is absent,
+// which means unlimited; a limit of zero bytes is a limit.
+type Limit struct {
+	bytes int64
+	set   bool
+}
+
+// LimitOf returns a limit of n bytes.
+func LimitOf(n int64) Limit { return Limit{bytes: n, set: true} }
+
+// Bytes returns the limit in bytes, and whether there is one.
+func (l Limit) Bytes() (n int64, ok bool) { return l.bytes, l.set }
+
+// String returns the limit in bytes, or "unlimited".
+func (l Limit) String() string {
+	if !l.set {
+		return "unlimited"
+	}
+	return strconv.FormatInt(l.bytes, 10)
+}
+
+// Rule is one permission of a client. The zero value allows nothing.
+type Rule struct {
+	// Tool is the program that the rule allows.
+	Tool Tool
+	// Path is the folder that the rule is about: absolute, clean, without
+	// symbolic links, never "/".
+	Path string
+	// Access is the direction. Borg takes only [ReadWrite], and for borg 2
+	// [ReadOnly] and [WriteOnly] too.
+	Access Access
+	// Delete allows the options by which rsync removes files. Rsync only.
+	Delete bool
+	// Overwrite allows a transfer to change a file that exists. Rsync only.
+	Overwrite bool
+	// Rooted makes "/" mean Path, as rrsync does. Rsync only.
+	Rooted bool
+	// MungeLinks makes the symbolic links of the rule inert on this host
+	// (--munge-links of rsync). Rsync only.
+	MungeLinks bool
+	// AppendOnly lets borg add to a repository but not shrink it. Borg only.
+	AppendOnly bool
+	// Quota is the size at which a borg repository stops growing. Borg only.
+	Quota Limit
+	// Where is the place of the rule in its file, as file:line, for messages.
+	Where string
+}
+
+// Program is one program that the operator configured.
+type Program struct {
+	// Path is the absolute path of the binary; empty means not installed.
+	Path string
+	// Version is what the binary said of itself, such as "3.2.7"; empty
+	// means unknown.
+	Version string
+	// Aliases are the names, beside the ones that postern knows, by which
+	// clients call the program. Each is compared whole.
+	Aliases []string
+}
+
+// Installed reports whether the program can be started.
+func (p Program) Installed() bool { return p.Path != "" }
+
+// Host is what a decision must know of the machine that it is for.
+type Host struct {
+	Rsync Program
+	// Borg is borg 1.x.
+	Borg Program
+	// Borg2 is borg 2.x, whose protocol and options differ.
+	Borg2 Program
+	// Home is the HOME of every child: a folder that no client can write.
+	Home string
+	// Confined says that the kernel holds the child to its rules' paths, so
+	// that options which are refused only for want of that are accepted.
+	Confined bool
+}
+
+// Tree answers what a decision must know of the file system. Every path is
+// absolute and clean. Answers are advice for messages and argument lists: the
+// tree can change the moment after.
+type Tree interface {
+	// IsDir reports whether path is a folder, following symbolic links.
+	IsDir(path string) bool
+	// Exists reports whether path names anything, not following a symbolic
+	// link in the last component.
+	Exists(path string) bool
+	// Names lists the entries of the folder, or nothing where it cannot.
+	Names(folder string) []string
+	// Escapes reports whether path, with the symbolic links on the way
+	// followed, leads out of root. With follow the last component is
+	// followed too. What does not exist does not escape.
+	Escapes(root, path string, follow bool) bool
+}
+
+// Verdict is what becomes of a request. The zero value refuses.
+type Verdict int
+
+// The verdicts. Answer stands for a probe that the gateway answers itself,
+// without a child.
+const (
+	Deny Verdict = iota
+	Allow
+	Answer
+)
+
+// String returns the verdict as the records spell it.
+func (v Verdict) String() string {
+	switch v {
+	case Allow:
+		return "allow"
+	case Answer:
+		return "answer"
+	}
+	return "deny"
+}
+
+// Direction says which way the data of a request flows.
+type Direction string
+
+// The directions: a pull leaves the gateway, a push enters it, borg does both.
+const (
+	Pull  Direction = "pull"
+	Push  Direction = "push"
+	Serve Direction = "serve"
+)
+
+// Decision is what the gateway does with one request. The zero value is a
+// refusal without a reason, which no function returns.
+type Decision struct {
+	Verdict Verdict
+	// Refusal is why, when the verdict is [Deny].
+	Refusal *Refusal
+	// Answer is what to print, when the verdict is [Answer].
+	Answer string
+	// Tool and Direction are what the request asked for, as far as it was
+	// understood; empty where it was not.
+	Tool      Tool
+	Direction Direction
+	// Rules are the rules that allow the request, the one of the first path
+	// first.
+	Rules []Rule
+	// Program is the absolute path of the binary to start.
+	Program string
+	// Args is the whole argument list, the program's name first.
+	Args []string
+	// Env is the whole environment.
+	Env []string
+	// Dir is the working directory, inside the first rule's path.
+	Dir string
+	// Umask is the file mode creation mask of the child.
+	Umask int
+}
+
+// Exit statuses towards clients. Clients read 255 as a broken connection, so
+// nothing here returns it.
+const (
+	ExitRefused      = 126
+	ExitNotInstalled = 127
+)
+
+// Refusal says why a request was refused.
+type Refusal struct {
+	// Code names the reason in one word for records and filters, such as
+	// "path-outside".
+	Code string
+	// Message is the reason as the client may read it: lower case, foreign
+	// text quoted.
+	Message string
+	// Remedy is what to change, for the client.
+	Remedy string
+	// Detail is what only the operator reads; empty where Message is all.
+	Detail string
+	// Status is the exit status towards the client.
+	Status int
+}
+
+// Error returns the line that the client reads, without the program's name.
+func (r *Refusal) Error() string {
+	if r.Remedy == "" {
+		return r.Message
+	}
+	return r.Message + "; " + r.Remedy
+}
