@@ -1,0 +1,33 @@
+# make run and make test are the two that a newcomer needs: each installs what
+# the machine lacks (Debian and its kin, with Go already there) and does its job.
+
+.DEFAULT_GOAL := build
+.PHONY: build run test lint fuzz ci clean
+
+# How long each fuzz target runs; `make test` runs their seeds alone.
+FUZZTIME ?= 30s
+
+build: ## the one binary, bin/postern
+	CGO_ENABLED=0 go build -trimpath -o bin/postern ./cmd/postern
+
+run: ## a gateway in ./run with one rsync and one borg backup made through it
+	.ci/packages run
+	$(MAKE) --no-print-directory build
+	internal/demo/run
+
+test: ## every test
+	.ci/packages test
+	POSTERN_E2E_RSYNC_OLD=$(CURDIR)/bin/rsync-3.2.7/usr/bin/rsync go test -race ./...
+
+lint: ## gofmt, vet and the linters, as .ci/run does, without the tests
+	.ci/run lint
+
+fuzz: ## each fuzz target for FUZZTIME
+	.ci/run fuzz $(FUZZTIME)
+
+ci: ## everything that must hold before a change lands
+	.ci/run
+
+clean: ## what the others made
+	chmod -R u+w run 2>/dev/null || true
+	rm -rf bin run
