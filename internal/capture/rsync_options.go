@@ -1,0 +1,577 @@
+package main
+
+// rsyncOptions calls every option of rsync(1), alone and in the forms in which
+// the far side sees something else. [optionCalls] says how it is read.
+const rsyncOptions = `
+-v
+-vv
+-vvv
+-vvvv
+--verbose
+-v --no-v
+--info=NONE
+--info=FLIST2
+--info=progress2
+--info=all4
+--info=flist0,stats2,del,skip
+--info=name0
+--info=backup,copy,misc2,mount,nonreg,remove,symsafe
+-v --info=stats0
+--debug=FILTER2
+--debug=all4
+--debug=none
+--debug=acl,cmd,del,recv3
+--debug=send,genr,hlink,iconv,io4
+-vv --debug=deltasum0
+--stderr=e
+--stderr=errors
+--stderr=a
+--stderr=all
+--stderr=c
+--stderr=client
+--msgs2stderr
+--no-msgs2stderr
+-q
+--quiet
+-q --stderr=all
+-qv
+--no-motd
+-c
+--checksum
+-c --no-c
+-a
+--archive
+-a --no-D
+-a --no-o --no-g --no-p
+-a --no-owner --no-group --no-perms --no-times --no-links --no-devices --no-specials --no-recursive
+-aHAXS
+-aHAXUU
+-aAX --numeric-ids
+-aE
+-az
+-avz
+-avzP
+-avzP --delete
+-rlptgoD
+-rtvu
+-rltvz --progress
+-r
+--recursive
+-r --no-r
+-r --inc-recursive
+-r --i-r
+-r --no-inc-recursive
+-r --no-i-r
+-R
+--relative
+-aR
+-aR --no-implied-dirs
+-R --no-implied-dirs
+-aR --no-i-d
+-aR --no-R
+--no-relative
+--no-implied-dirs
+-b
+--backup
+-b --no-backup
+-b --backup-dir=old
+-b --backup-dir=../old
+-b --backup-dir=/volume1/Backups/laptop/old
+-b --backup-dir=/old/
+-b --backup-dir=~/old
+-b --backup-dir=a/../../../etc
+--backup-dir old
+-b --backup-dir=old --suffix=.bak
+-b --suffix=.bak
+-b --suffix=~
+-b --suffix= | local
+-b "--suffix=.a b"
+--suffix .bak
+-u
+--update
+--inplace
+-a --inplace -S
+-a --inplace -S -W
+--inplace --no-inplace
+--append
+--append --append
+--append-verify
+--append --no-append
+-d
+--dirs
+--old-dirs
+--old-d
+-d --no-dirs
+-d --delete
+-d --no-d
+--mkpath
+--mkpath --no-mkpath
+-l
+--links
+-al --no-links
+-L
+--copy-links
+-aL
+--copy-unsafe-links
+--safe-links
+-a --safe-links --copy-unsafe-links
+--insecure-links | since=3.5.0
+--confine-root=/volume1/Backups | since=3.5.0
+--confine-root=/ | since=3.5.0
+--munge-links
+--no-munge-links
+-k
+--copy-dirlinks
+-K
+--keep-dirlinks
+-H
+-HH
+--hard-links
+-H --no-H
+-H --no-hard-links
+-p
+--perms
+-p --no-p
+-E
+--executability
+-pE
+--chmod=u+rwX,go=rX
+--chmod=Du+rwx,Fu=rw,a-s
+--chmod u+s
+-A
+--acls
+-A --no-A
+-AA
+-X
+-XX
+--xattrs
+-X --no-xattrs
+-o
+--owner
+-o --no-owner
+-g
+--group
+-g --no-g
+--devices
+--devices --no-devices
+--copy-devices
+--write-devices
+--specials
+--devices --specials
+-D
+-D --no-specials
+-D --no-devices
+-D --no-D
+--drop-D | since=3.5.0
+-a --drop-D | since=3.5.0
+-t
+--times
+-t --no-t
+-U
+-UU
+--atimes
+--open-noatime
+-U --open-noatime
+-UU --open-noatime
+--open-noatime --no-open-noatime
+-N | local
+--crtimes | local
+-O
+--omit-dir-times
+-O --no-O
+-J
+--omit-link-times
+--super
+--no-super
+--fake-super
+-M--fake-super
+-S
+--sparse
+-S --no-sparse
+--preallocate
+-n
+--dry-run
+-an --delete
+-W
+--whole-file
+--no-whole-file
+--no-W
+--checksum-choice=md5
+--checksum-choice=md4
+--checksum-choice=sha1
+--checksum-choice=xxh64
+--checksum-choice=xxh128
+--checksum-choice=none
+--checksum-choice=auto
+--checksum-choice=md5,sha1
+--cc=xxh3
+-x
+-xx
+--one-file-system
+-x --no-x
+-B4096
+-B 131072
+--block-size=8192
+--block-size=1K
+-e ssh
+-e "ssh -p 2222"
+-e "ssh -i 'my key' -o BatchMode=yes"
+--rsh=ssh
+--rsh ssh
+--rsync-path=/usr/bin/rsync
+--rsync-path=/usr/local/bin/rsync
+--rsync-path=/usr/syno/bin/rsync
+--rsync-path=/tmp/rsync
+--rsync-path=rsync_bpc
+--rsync-path=rsync.sh
+--rsync-path=./rsync
+"--rsync-path=sudo rsync"
+"--rsync-path=doas rsync"
+"--rsync-path=sudo -u root rsync"
+"--rsync-path=nice -n 19 rsync"
+"--rsync-path=nice -n 19 ionice -c3 rsync"
+"--rsync-path=env X=1 rsync"
+"--rsync-path=LC_ALL=C rsync"
+"--rsync-path=rsync --fake-super"
+"--rsync-path=mkdir -p /x && rsync"
+"--rsync-path=cd /x; rsync"
+"--rsync-path='/opt/my rsync/rsync'"
+--rsync-path "/opt/my rsync/rsync"
+--existing
+--ignore-non-existing
+--ignore-existing
+--remove-source-files
+-a --remove-source-files
+--remove-sent-files
+-r --del
+-r --delete
+-a --delete
+-a --delete --force
+-r --delete-before
+-r --delete-during
+-r --delete-delay
+-r --delete-after
+-r --delete-excluded
+-r --delete --delete-excluded
+-r --delete-after --delete-excluded
+-r --del --delete-excluded --force --ignore-errors --max-delete=-1
+--ignore-missing-args
+--delete-missing-args
+--ignore-missing-args --delete-missing-args
+--ignore-errors
+--ignore-errors --no-ignore-errors
+--force
+--force --no-force
+-r --delete --max-delete=0
+-r --delete --max-delete=5
+-r --delete --max-delete=-1
+--max-delete=5
+--max-size=10M
+--max-size=1.5g-1
+--max-size=0
+--min-size=1k
+--min-size=0
+--max-alloc=0
+--max-alloc=1G
+--max-alloc=2G
+--max-alloc=512M
+--partial
+--partial --no-partial
+--partial-dir=.rsync-partial
+--partial-dir=/volume1/Backups/laptop/partial
+--partial-dir=../partial
+--partial-dir=.~tmp~
+--partial-dir .p --delay-updates
+RSYNC_PARTIAL_DIR=.p -a --partial
+--delay-updates
+--delay-updates --no-delay-updates
+-m
+--prune-empty-dirs
+-m --no-m
+--numeric-ids
+--numeric-ids --no-numeric-ids
+-o --usermap=*:nobody
+-o --usermap=0-99:nobody,wayne:admin,*:normal
+-g --groupmap=*:users
+-g --groupmap=usr:1,1:usr
+-og --chown=backup:users
+--chown=root
+--chown=:users
+--chown *:*
+--timeout=300
+--timeout=300 --no-timeout
+--timeout 0
+--contimeout=10 | local
+-I
+--ignore-times
+--size-only
+--modify-window=1
+--modify-window=0
+--modify-window=-1
+--modify-window 2
+-@1
+-@-1
+-@ 3
+--temp-dir=/tmp
+--temp-dir=tmp
+--temp-dir=../tmp
+-T tmp
+-T/volume1/Backups/laptop/tmp
+-y
+-yy
+--fuzzy
+-y --no-fuzzy
+--compare-dest=../yesterday
+--compare-dest=/volume1/Backups/laptop/yesterday
+--copy-dest=../yesterday
+--copy-dest=prev
+--link-dest=../yesterday
+--link-dest=prev
+--link-dest=./prev/
+--link-dest=/volume1/Backups/laptop/yesterday/
+--link-dest=/volume1/Backups/other
+--link-dest=/yesterday
+--link-dest=../../../../etc
+--link-dest=~/yesterday
+--link-dest ../yesterday
+-a --delete --link-dest=../2024-01-01 --link-dest=../2024-01-02
+-yy --link-dest=../yesterday
+-z
+-zz
+--compress
+-z --no-z
+-z --no-compress
+-z --compress-level=9
+-z --compress-level=0
+-z --compress-level=1
+-z --zl=3
+--compress-level=6
+--compress-choice=zlib
+--compress-choice=zlibx
+--compress-choice=zstd
+--compress-choice=lz4
+--compress-choice=none
+--compress-choice=auto
+--zc=zstd --zl=22
+--new-compress
+--old-compress
+--compress-threads=4 | since=3.5.0
+-z --compress-threads=4 | since=3.5.0
+-z --zc=zstd --zt=999 | since=3.5.0
+--skip-compress=gz/jpg/mp[34]/7z/bz2
+-z --skip-compress=
+-C
+--cvs-exclude
+-C --no-C | local
+-f "- *.tmp"
+-f ":s ../shadow"
+-f "merge rules"
+"--filter=P *.keep"
+"--filter=dir-merge /.rsync-filter"
+-F
+-FF
+-aF
+--exclude=tmp*
+--exclude cache*
+--exclude-from=rules
+--exclude-from rules
+--include=*.txt --exclude=*
+--include-from=rules
+--files-from=list
+--files-from list
+-r --files-from=list
+--files-from=:list
+--files-from=:/volume1/Backups/laptop/list
+--files-from=:/etc/shadow
+--files-from=:../list
+--files-from=nas:list
+"--files-from=nas:my list"
+--files-from=list -0
+--files-from=:list -0
+--files-from=:list --from0
+--files-from=list --no-R
+--files-from=:list -R
+--files-from=list --no-implied-dirs
+-0
+--from0
+--old-args
+--old-args --old-args
+RSYNC_OLD_ARGS=1 -a
+RSYNC_OLD_ARGS=2 -a
+RSYNC_PROTECT_ARGS=1 -a
+RSYNC_ICONV=utf8,latin1 -a
+--no-old-args
+-s
+-as
+--secluded-args
+--protect-args
+-s --no-s
+--no-secluded-args
+-s --old-args | local
+-as --delete --link-dest=../yesterday
+-avzs --partial-dir=.p --backup-dir=old -b
+-s -M--log-file=/tmp/x
+-s --iconv=utf8,latin1
+-s --files-from=list
+-s --files-from=:list
+-s -R --no-implied-dirs
+-sn --list-only
+-se ssh
+--trust-sender
+--trust-sender -R
+--copy-as=nobody
+--copy-as=nobody:nogroup
+--address=127.0.0.1
+--port=8730
+--sockopts=SO_SNDBUF=65536
+--blocking-io
+--no-blocking-io
+--outbuf=N
+--outbuf=Line
+--outbuf=B
+--stats
+-v --stats
+-8
+--8-bit-output
+-h
+-hh
+--human-readable
+--no-h
+--progress
+--progress --no-progress
+-P
+-i
+-ii
+-ii -v
+--itemize-changes
+-i --no-i
+-M--log-file=/tmp/x
+-M --log-file=../../.ssh/authorized_keys -M "--log-file-format=ssh-ed25519 AAAA %n"
+--remote-option=--log-file=x
+--remote-option=--rsh=sh
+--remote-option=-esh
+--remote-option=--rsync-path=sh
+--remote-option=--daemon
+--remote-option=--config=/tmp/evil.conf
+--remote-option=--sender
+--remote-option=--super
+--remote-option=--no-super
+--remote-option=--copy-as=root
+--remote-option=--copy-devices
+--remote-option=--write-devices
+--remote-option=--copy-links
+--remote-option=-L
+--remote-option=-K
+--remote-option=-k
+--remote-option=--insecure-links
+--remote-option=--no-munge-links
+--remote-option=--munge-links
+--remote-option=--no-drop-D
+--remote-option=--confine-root=/
+--remote-option=--trust-sender
+--remote-option=--chmod=u+s
+--remote-option=--usermap=*:0
+--remote-option=--files-from=/etc/shadow
+--remote-option=--exclude-from=/etc/shadow
+--remote-option=--include-from=/etc/shadow
+"--remote-option=--filter=merge /etc/shadow"
+--remote-option=-F
+--remote-option=--password-file=/etc/shadow
+--remote-option=--early-input=/etc/shadow
+--remote-option=--write-batch=/tmp/x
+--remote-option=--read-batch=/tmp/x
+--remote-option=--only-write-batch=/tmp/x
+--remote-option=--temp-dir=/tmp
+--remote-option=-T/tmp
+--remote-option=--partial-dir=/tmp
+--remote-option=--backup-dir=/tmp
+--remote-option=--link-dest=/etc
+--remote-option=--suffix=/../../x
+--remote-option=--delete
+--remote-option=--remove-source-files
+--remote-option=--debug=all
+--remote-option=--info=help
+--remote-option=--version
+--remote-option=--help
+--remote-option=--max-alloc=0
+--remote-option=--compress-threads=999
+--remote-option=--iconv=../../evil,utf8
+--remote-option=--sockopts=SO_SNDBUF=1
+--remote-option=--outbuf=N
+--remote-option=--stop-at=2030-01-01
+--remote-option=--protocol=29
+--remote-option=--secluded-args
+--remote-option=-s
+--remote-option=--bwlimit=100
+--remote-option=--no-W
+--remote-option=--bogus
+"--remote-option=;id" | local
+"--remote-option=-;id"
+"--remote-option=--x=$(id)"
+--out-format=%n
+--out-format=%i
+"--out-format=%i %n%L"
+"--out-format=%o %f"
+"--out-format=%n %M %'l"
+--log-format=%n
+--log-format=%i
+--log-format=%o
+-v --out-format=%n
+-i --out-format=%n
+-ii --out-format=%i
+--log-file=log
+--log-file=log --log-file-format=%i
+"--log-file-format=%o %n"
+--password-file=secret | local
+--early-input=secret
+--list-only
+-r --list-only
+-n --list-only
+-v --list-only
+--bwlimit=1000
+--bwlimit=1.5m
+--bwlimit=0
+--bwlimit=100 --no-bwlimit
+--stop-after=10
+--time-limit=10
+--stop-at=2099-12-31T23:59
+--fsync
+--write-batch=batch
+--only-write-batch=batch
+--read-batch=batch | local
+--protocol=26
+--protocol=27
+-a --protocol=27
+--protocol=28
+-a --protocol=28
+-aHAX --protocol=29
+-a --protocol=29
+-a --protocol=29 -z --delete
+-aR --no-implied-dirs --protocol=29
+-a --protocol=30
+-aHAX --protocol=30
+-a --protocol=31
+-aHAX --protocol=31
+-a --protocol=32
+-a --protocol=29 -s
+--iconv=utf8,latin1
+--iconv=.
+--iconv=.,latin1
+--iconv=-
+--iconv=utf8,utf8
+-s --iconv=.
+--no-iconv
+--iconv=utf8,latin1 --no-iconv
+--checksum-seed=1
+--checksum-seed=32761
+--checksum-seed=0
+-4
+--ipv4
+-6
+--ipv6
+-V | local
+--version | local
+--help | local
+--use-qsort | local
+--qsort
+`
