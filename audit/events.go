@@ -1,0 +1,137 @@
+package audit
+
+import (
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// Program is a program that children are started from.
+type Program struct {
+	Name, Path, Version string
+	// Holes are the known holes of this version.
+	Holes []string
+}
+
+// Start is the posture with which a gateway starts.
+type Start struct {
+	Version string
+	Listen  []string
+	// HostKeys are fingerprints.
+	HostKeys []string
+	Clients  int
+	// Policy is the hash of every file that was loaded.
+	Policy   string
+	Programs []Program
+	// Confinement is the word for how the kernel holds children.
+	Confinement string
+}
+
+// GatewayStarted records that the gateway is about to accept connections.
+func (t *Trail) GatewayStarted(s Start) error {
+	return t.record(zerolog.InfoLevel, "gateway started", func(e *zerolog.Event) {
+		e.Str("version", s.Version).Strs("listen", s.Listen).Strs("host_keys", s.HostKeys)
+		e.Int("clients", s.Clients).Str("policy", s.Policy).Str("confinement", s.Confinement)
+		programs := e.CreateArray()
+		for _, p := range s.Programs {
+			programs.Dict(e.CreateDict().Str("name", p.Name).Str("path", p.Path).
+				Str("version", p.Version).Strs("holes", p.Holes))
+		}
+		e.Array("programs", programs)
+	})
+}
+
+// GatewayStopped records that the gateway has ended, and why.
+func (t *Trail) GatewayStopped(why string) error {
+	return t.record(zerolog.InfoLevel, "gateway stopped", func(e *zerolog.Event) {
+		e.Str("why", why)
+	})
+}
+
+// ListenerFailed records that the gateway cannot accept connections on an
+// address at the moment.
+func (t *Trail) ListenerFailed(address string, failure error) error {
+	return t.record(zerolog.ErrorLevel, "listener failed", func(e *zerolog.Event) {
+		e.Str("listen", address).Str("error", failure.Error())
+	})
+}
+
+// Connection is where an event comes from. What is not known yet is empty.
+type Connection struct {
+	// ID is the gateway's own name for the connection.
+	ID string
+	// Address is the peer's, with its port.
+	Address string
+	// Login is the login name that the peer sent, and Software what it says
+	// it is.
+	Login, Software string
+	// Client, Key and Certificate say who it is, once that was proved: the
+	// client's name, the fingerprint, and the certificate's serial and key
+	// identifier.
+	Client, Key, Certificate string
+}
+
+// mark adds the connection to a record.
+func (c Connection) mark(e *zerolog.Event) {
+	e.Str("connection", c.ID).Str("address", c.Address)
+	for _, field := range []struct{ key, text string }{
+		{"login", c.Login}, {"software", c.Software},
+		{"client", c.Client}, {"key", c.Key}, {"certificate", c.Certificate},
+	} {
+		if field.text != "" {
+			foreign(e, field.key, field.text)
+		}
+	}
+}
+
+// ConnectionRefused records a connection that ended before anyone proved who
+// they are.
+func (t *Trail) ConnectionRefused(c Connection, why string) error {
+	return t.record(zerolog.WarnLevel, "connection refused", func(e *zerolog.Event) {
+		c.mark(e)
+		foreign(e, "why", why)
+	})
+}
+
+// ConnectionAccepted records that a client proved who it is and was let in.
+func (t *Trail) ConnectionAccepted(c Connection) error {
+	return t.record(zerolog.InfoLevel, "connection accepted", c.mark)
+}
+
+// ConnectionEnded records the end of an accepted connection: how long it
+// lasted, how many sessions it carried, and why it ended.
+func (t *Trail) ConnectionEnded(c Connection, lasted time.Duration, sessions int, why string) error {
+	return t.record(zerolog.InfoLevel, "connection ended", func(e *zerolog.Event) {
+		c.mark(e)
+		e.Float64("seconds", lasted.Seconds()).Int("sessions", sessions)
+		foreign(e, "why", why)
+	})
+}
+
+// KeyRefusal is a key that was not let in.
+type KeyRefusal struct {
+	Fingerprint, Type string
+	// Proved says that the peer showed that it holds the key; otherwise it
+	// merely named it.
+	Proved bool
+	// Code names the reason in one word; Why is the reason.
+	Code, Why string
+}
+
+// KeyRefused records a key that was offered and not let in.
+func (t *Trail) KeyRefused(c Connection, k KeyRefusal) error {
+	return t.record(zerolog.WarnLevel, "key refused", func(e *zerolog.Event) {
+		c.mark(e)
+		e.Str("fingerprint", k.Fingerprint).Str("type", k.Type).Bool("proved", k.Proved).Str("code", k.Code)
+		foreign(e, "why", k.Why)
+	})
+}
+
+// Panicked records a fault of the gateway itself, which ended one connection.
+func (t *Trail) Panicked(c Connection, cause, stack string) error {
+	return t.record(zerolog.ErrorLevel, "panic", func(e *zerolog.Event) {
+		c.mark(e)
+		foreign(e, "cause", cause)
+		foreign(e, "stack", stack)
+	})
+}

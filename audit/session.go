@@ -1,0 +1,111 @@
+package audit
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// RequestsRefused records the requests that were refused without a decision:
+// shells with a terminal, forwardings, variables and the like. counts says how
+// often each kind came; scope says on what: "connection", or the session's
+// identifier.
+func (t *Trail) RequestsRefused(c Connection, scope string, counts map[string]int) error {
+	return t.record(zerolog.WarnLevel, "requests refused", func(e *zerolog.Event) {
+		c.mark(e)
+		e.Str("scope", scope)
+		kinds := slices.Sorted(maps.Keys(counts))
+		times := make([]int, len(kinds))
+		for i, kind := range kinds {
+			times[i] = counts[kind]
+		}
+		foreignWords(e, "kinds", kinds)
+		e.Ints("times", times)
+	})
+}
+
+// Decision is what was decided about one request.
+type Decision struct {
+	// Session is the identifier that the session's other records carry.
+	Session string
+	// Request is what the client sent, byte for byte; Arguments is what it
+	// sent behind it as secluded arguments.
+	Request   string
+	Arguments []string
+	// Tool and Direction are what the request asked for, as far as it was
+	// understood.
+	Tool, Direction string
+	// Verdict is allow, answer or deny.
+	Verdict string
+	// Code and Why are the reason of a denial; Detail is for the operator
+	// alone.
+	Code, Why, Detail string
+	// Rules are the places of the rules that decided.
+	Rules []string
+	// Program, Args and Dir are what is started.
+	Program string
+	Args    []string
+	Dir     string
+}
+
+// SessionDecided records a decision, before anything is done about it.
+func (t *Trail) SessionDecided(c Connection, d Decision) error {
+	level := zerolog.InfoLevel
+	if d.Verdict == "deny" {
+		level = zerolog.WarnLevel
+	}
+	return t.record(level, "session decided", func(e *zerolog.Event) {
+		c.mark(e)
+		e.Str("session", d.Session)
+		foreign(e, "request", d.Request)
+		if d.Arguments != nil {
+			foreignWords(e, "arguments", d.Arguments)
+		}
+		e.Str("tool", d.Tool).Str("direction", d.Direction).Str("verdict", d.Verdict).Strs("rules", d.Rules)
+		for _, field := range []struct{ key, text string }{
+			{"code", d.Code}, {"why", d.Why}, {"detail", d.Detail}, {"program", d.Program}, {"dir", d.Dir},
+		} {
+			if field.text != "" {
+				foreign(e, field.key, field.text)
+			}
+		}
+		if d.Args != nil {
+			foreignWords(e, "args", d.Args)
+		}
+	})
+}
+
+// End is how a session ended.
+type End struct {
+	Session string
+	// Status is what the client was told.
+	Status int
+	// Signal is the name of the signal that ended the child, if one did.
+	Signal string
+	Lasted time.Duration
+	// In is what the client sent to the child; Out and Err are what it was
+	// sent of the child's output. All in bytes.
+	In, Out, Err int64
+	// Why says who ended the session.
+	Why string
+	// Failure is what kept the child from starting.
+	Failure string
+}
+
+// SessionEnded records the end of a session that was allowed.
+func (t *Trail) SessionEnded(c Connection, s End) error {
+	return t.record(zerolog.InfoLevel, "session ended", func(e *zerolog.Event) {
+		c.mark(e)
+		e.Str("session", s.Session).Int("status", s.Status)
+		if s.Signal != "" {
+			e.Str("signal", s.Signal)
+		}
+		e.Float64("seconds", s.Lasted.Seconds()).Int64("in", s.In).Int64("out", s.Out).Int64("err", s.Err)
+		foreign(e, "why", s.Why)
+		if s.Failure != "" {
+			foreign(e, "failure", s.Failure)
+		}
+	})
+}
