@@ -191,8 +191,8 @@ type Decision struct {
 	// understood; empty where it was not.
 	Tool      Tool
 	Direction Direction
-	// Rules are the rules that allow the request, the one of the first path
-	// first.
+	// Rules are the rules that the verdict rests on: one for rsync, all of
+	// the client's for borg; none where the request reached none.
 	Rules []Rule
 	// Program is the absolute path of the binary to start.
 	Program string
@@ -225,6 +225,9 @@ type Refusal struct {
 	Remedy string
 	// Detail is what only the operator reads; empty where Message is all.
 	Detail string
+	// Line is the line of the client's file that would allow the request,
+	// such as "delete: true"; empty where none would.
+	Line string
 	// Status is the exit status towards the client.
 	Status int
 }

@@ -1,0 +1,316 @@
+package policy
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// borgUmask is the file mode creation mask of borg, its own default.
+const borgUmask = 0o077
+
+// borgTreatment is what becomes of an option of borg serve.
+type borgTreatment int
+
+const (
+	forwarded borgTreatment = iota
+	dropped
+	refused
+)
+
+// borgOption is one option that a client can send to borg serve.
+type borgOption struct {
+	treatment borgTreatment
+	// value is what the value must look like; nil for an option without one.
+	value *regexp.Regexp
+}
+
+var debugTopic = regexp.MustCompile(`^[A-Za-z0-9_.]{1,128}$`)
+
+// borgOptions are the options of borg serve, from the argument parsers of borg
+// 1.1 to 1.4 and 2. A client sends the log level, debug topics and the quota of
+// an init (borg_cmd in remote.py). What restricts a repository is the gateway's:
+// the client's own is dropped, since it may ask for less only by mistake and for
+// more never.
+var borgOptions = map[string]borgOption{
+	"--critical":    {},
+	"--error":       {},
+	"--warning":     {},
+	"--info":        {},
+	"--verbose":     {},
+	"-v":            {},
+	"--debug":       {},
+	"--debug-topic": {value: debugTopic},
+
+	"--append-only":            {treatment: dropped},
+	"--bypass-lock":            {treatment: dropped},
+	"--consider-part-files":    {treatment: dropped},
+	"--iec":                    {treatment: dropped},
+	"--lock-wait":              {treatment: dropped, value: anyPath},
+	"--log-json":               {treatment: dropped},
+	"--permissions":            {treatment: dropped, value: anyPath},
+	"--progress":               {treatment: dropped},
+	"-p":                       {treatment: dropped},
+	"--restrict-to-path":       {treatment: dropped, value: anyPath},
+	"--restrict-to-repository": {treatment: dropped, value: anyPath},
+	"--show-rc":                {treatment: dropped},
+	"--show-version":           {treatment: dropped},
+	"--storage-quota":          {treatment: dropped, value: anyPath},
+	"--umask":                  {treatment: dropped, value: anyPath},
+	"--upload-buffer":          {treatment: dropped, value: anyPath},
+	"--upload-ratelimit":       {treatment: dropped, value: anyPath},
+
+	"--debug-profile": {treatment: refused},
+	"--help":          {treatment: refused},
+	"-h":              {treatment: refused},
+	"--remote-path":   {treatment: refused},
+	"--rsh":           {treatment: refused},
+	"--socket":        {treatment: refused},
+	"--version":       {treatment: refused},
+	"-V":              {treatment: refused},
+}
+
+// borgCall is the argument list of borg serve taken apart.
+type borgCall struct {
+	// level are the options that say how much the server reports.
+	level []string
+	// rest says that borg 2's REST protocol was asked for, and backend where.
+	rest    bool
+	backend string
+}
+
+// parseBorg takes apart the words after the program's name.
+func parseBorg(words []word) (borgCall, *Refusal) {
+	var call borgCall
+	if len(words) == 0 || words[0].text != "serve" {
+		given := ""
+		if len(words) > 0 {
+			given = words[0].text
+		}
+		return call, malformed("borg-command", fmt.Sprintf("borg is asked for %q, not to serve", given),
+			"run borg on the client with this host as the repository's")
+	}
+	for words = words[1:]; len(words) > 0; {
+		rest, refusal := call.take(words)
+		if refusal != nil {
+			return call, refusal
+		}
+		words = rest
+	}
+	return call, nil
+}
+
+// take reads one option at the head of words and returns the rest.
+func (call *borgCall) take(words []word) ([]word, *Refusal) {
+	name, value, joined := strings.Cut(words[0].text, "=")
+	switch name {
+	case "--rest":
+		call.rest = true
+		return words[1:], nil
+	case "--backend":
+		value, rest, refusal := borgValue(name, value, joined, words[1:])
+		call.backend = value
+		return rest, refusal
+	}
+	known, ok := borgOptions[name]
+	if !ok || known.treatment == refused {
+		return nil, malformed("option-unknown", fmt.Sprintf("the borg option %q is not allowed here", name), "leave it out")
+	}
+	words = words[1:]
+	if known.value != nil {
+		var refusal *Refusal
+		if value, words, refusal = borgValue(name, value, joined, words); refusal != nil {
+			return nil, refusal
+		}
+		if !known.value.MatchString(value) {
+			return nil, badValue(name, value, "borg clients do not send it")
+		}
+		name += "=" + value
+	}
+	if known.treatment == forwarded {
+		call.level = append(call.level, name)
+	}
+	return words, nil
+}
+
+func borgValue(name, value string, joined bool, words []word) (string, []word, *Refusal) {
+	if joined {
+		return value, words, nil
+	}
+	if len(words) == 0 {
+		return "", nil, badValue(name, "", "it needs one")
+	}
+	return words[0].text, words[1:], nil
+}
+
+// decideBorg decides a request whose program is borg. The exec string names no
+// repository: that comes inside the protocol. So the child is restricted to the
+// paths of all the client's rules for borg, and where these differ, the strictest
+// holds for the whole session.
+func decideBorg(rules []Rule, host Host, second bool, words []word, tree Tree) Decision {
+	d := Decision{Tool: Borg, Direction: Serve, Rules: rules}
+	program := host.Borg
+	if second {
+		program = host.Borg2
+	}
+	if len(words) == 1 && words[0].text == "--version" && program.Installed() {
+		d.Verdict, d.Answer = Answer, strings.TrimSpace("borg "+program.Version)
+		return d
+	}
+	call, refusal := parseBorg(words)
+	if refusal != nil {
+		return d.deny(refusal)
+	}
+	if call.rest && !second {
+		program, second = host.Borg2, true
+	}
+	if !program.Installed() {
+		return d.deny(notInstalled(Borg))
+	}
+	if !tree.IsDir(rules[0].Path) {
+		return d.deny(missingFolder(rules[0]))
+	}
+	args, refusal := borgOneArguments(rules, call)
+	if second {
+		args, d.Rules, refusal = borgTwoArguments(rules, call, tree)
+	}
+	if refusal != nil {
+		return d.deny(refusal)
+	}
+	d.Verdict = Allow
+	d.Program = program.Path
+	d.Args = args
+	d.Env = borgEnvironment(host, d.Rules[0].Path)
+	d.Dir = d.Rules[0].Path
+	d.Umask = borgUmask
+	return d
+}
+
+// borgOneArguments builds the argument list of borg 1.x.
+func borgOneArguments(rules []Rule, call borgCall) ([]string, *Refusal) {
+	if call.backend != "" {
+		return nil, malformed("option-unknown", "the borg option \"--backend\" goes with --rest", "leave it out")
+	}
+	if i := slices.IndexFunc(rules, func(r Rule) bool { return r.Access != ReadWrite }); i >= 0 {
+		return nil, &Refusal{Code: "borg-access", Status: ExitRefused, Line: "access: read-write",
+			Message: fmt.Sprintf("borg 1 cannot serve %s %s", rules[i].Path, rules[i].Access),
+			Remedy:  "ask the gateway's operator for access: read-write or for borg 2"}
+	}
+	args := slices.Concat([]string{"borg", "serve"}, call.level, []string{fmt.Sprintf("--umask=%04o", borgUmask)})
+	for _, r := range rules {
+		args = append(args, "--restrict-to-path", r.Path)
+	}
+	if slices.ContainsFunc(rules, func(r Rule) bool { return r.AppendOnly }) {
+		args = append(args, "--append-only")
+	}
+	if quota, ok := smallestQuota(rules); ok {
+		args = append(args, "--storage-quota="+strconv.FormatInt(quota, 10))
+	}
+	return args, nil
+}
+
+func smallestQuota(rules []Rule) (int64, bool) {
+	var smallest int64
+	found := false
+	for _, r := range rules {
+		if n, ok := r.Quota.Bytes(); ok && (!found || n < smallest) {
+			smallest, found = n, true
+		}
+	}
+	return smallest, found
+}
+
+// borgTwoArguments builds the argument list of borg 2, and returns the rules
+// that it rests on. Its older protocol ignores --permissions (serve_cmd.py), so
+// that serves only clients whose rules restrict nothing; the REST protocol names
+// the repository and is held to its rule.
+func borgTwoArguments(rules []Rule, call borgCall, tree Tree) ([]string, []Rule, *Refusal) {
+	args := slices.Concat([]string{"borg", "serve"}, call.level)
+	if !call.rest {
+		if i := slices.IndexFunc(rules, Rule.restrictsBorg); i >= 0 {
+			return nil, rules, malformed("borg-legacy", fmt.Sprintf("the rule for %s cannot be held over this protocol of borg 2", rules[i].Path),
+				"use a rest:// repository")
+		}
+		for _, r := range rules {
+			args = append(args, "--restrict-to-path", r.Path)
+		}
+		return append(args, "--permissions", "all"), rules, nil
+	}
+	file, ok := strings.CutPrefix(call.backend, "FILE:")
+	if !ok {
+		return nil, rules, malformed("borg-backend", fmt.Sprintf("the backend %q is not a FILE: path", call.backend),
+			"use a rest:// repository with a path")
+	}
+	ps := newPlaces(rules, tree)
+	p, rule, refusal := ps.repository(file)
+	if refusal != nil {
+		return nil, rules, refusal
+	}
+	if _, limited := rule.Quota.Bytes(); limited {
+		return nil, []Rule{rule}, malformed("borg-quota", fmt.Sprintf("borg 2 cannot hold the quota of %s", rule.Path),
+			"ask the gateway's operator to lift it")
+	}
+	return append(args, "--rest", "--backend", "FILE:"+p.real, "--restrict-to-path", rule.Path,
+		"--permissions", rule.borgPermissions()), []Rule{rule}, nil
+}
+
+// repository resolves a repository's path and finds its rule.
+func (ps places) repository(file string) (place, Rule, *Refusal) {
+	home := file == "~" || strings.HasPrefix(file, "~/")
+	for _, prefix := range []string{"/./", "/~/"} {
+		if below, ok := strings.CutPrefix(file, prefix); ok {
+			file = strings.TrimLeft(below, "/")
+		}
+	}
+	if strings.HasPrefix(path.Clean(file), "/~") {
+		return place{}, Rule{}, malformed("path-user", fmt.Sprintf("%q names the home of another user", file), "use /./ for your own folder")
+	}
+	p, refusal := ps.resolve(file, home, ps.home())
+	if refusal != nil {
+		return p, Rule{}, refusal
+	}
+	rule, refusal := ps.ruleFor(p)
+	if refusal != nil {
+		return p, Rule{}, refusal
+	}
+	return p, rule, ps.contained(rule, p, true)
+}
+
+// restrictsBorg reports whether the rule grants less than everything.
+func (rule Rule) restrictsBorg() bool {
+	_, limited := rule.Quota.Bytes()
+	return limited || rule.AppendOnly || rule.Access != ReadWrite
+}
+
+// borgPermissions is the rule in the words of borg 2's --permissions.
+func (rule Rule) borgPermissions() string {
+	switch {
+	case rule.Access == ReadOnly:
+		return "read-only"
+	case rule.Access == WriteOnly:
+		return "write-only"
+	case rule.AppendOnly:
+		return "no-delete"
+	}
+	return "all"
+}
+
+// borgEnvironment adds to the environment what makes borg, and the Python that
+// runs it, read no file that a client could have written. BORG_BASE_DIR is what
+// borg takes a repository path /~/ from; everything else that would lie below
+// it is put elsewhere.
+func borgEnvironment(host Host, home string) []string {
+	return append(baseEnvironment(host),
+		"BORG_BASE_DIR="+home,
+		"BORG_CACHE_DIR="+path.Join(host.Home, "cache"),
+		"BORG_CONFIG_DIR="+path.Join(host.Home, "config"),
+		"BORG_KEYS_DIR="+path.Join(host.Home, "keys"),
+		"BORG_SECURITY_DIR="+path.Join(host.Home, "security"),
+		"PYTHONDONTWRITEBYTECODE=1",
+		"PYTHONNOUSERSITE=1",
+		"PYTHONSAFEPATH=1",
+	)
+}
