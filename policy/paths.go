@@ -31,7 +31,16 @@ type place struct {
 }
 
 // told returns the argument that the child gets, whose working directory is dir.
+// It never begins with a dash, which would be an option.
 func (p place) told(dir string) string {
+	spelled := p.spelled(dir)
+	if strings.HasPrefix(spelled, "-") {
+		return "./" + spelled
+	}
+	return spelled
+}
+
+func (p place) spelled(dir string) string {
 	tell := func(at string) string {
 		switch {
 		case p.absolute || !inside(dir, at):
