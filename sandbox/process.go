@@ -11,7 +11,7 @@ import (
 )
 
 // Process is a running child and its process group. Its methods may be called
-// from several goroutines, except Wait, which is called once.
+// from several goroutines and more than once.
 type Process struct {
 	// Stdin, Stdout and Stderr are the gateway's ends of the child's pipes.
 	// They have deadlines; nothing copies behind the caller's back.
@@ -24,6 +24,7 @@ type Process struct {
 	// while its leader's number cannot belong to anyone else.
 	mu     sync.Mutex
 	reaped bool
+	exit   Exit
 }
 
 // Exit is how a child ended: with a status, or by a signal.
@@ -100,8 +101,15 @@ func (p *Process) Wait() Exit {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.reaped = true
-	state, err := p.child.Wait()
+	if !p.reaped {
+		p.reaped, p.exit = true, reap(p.child)
+	}
+	return p.exit
+}
+
+// reap asks for the status of a child that has ended.
+func reap(child *os.Process) Exit {
+	state, err := child.Wait()
 	if err != nil {
 		// Only someone who reaps the gateway's children behind its back
 		// gets here; the status is then unknown, and not a success.

@@ -28,8 +28,8 @@ const (
 // once it runs. When it returns an error nothing of the program has run. self is
 // the binary whose main calls [Main]: /proc/self/exe.
 //
-// The caller owns the process: it must call [Process.Wait] once, and the three
-// streams are closed there.
+// The caller owns the process: it must call [Process.Wait], where the three
+// streams are closed.
 func Start(self string, o Order) (*Process, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("refuse to start a child: %w", err)
