@@ -61,8 +61,8 @@ func unknownProgram(name string) *Refusal {
 	remedy := "accepted names: rsync, borg, borg1, borg-1.4, borg2, also in " + strings.Join(binaryFolders[:3], ", ") +
 		", and the aliases of postern.yaml"
 	switch name {
-	case "sudo", "doas":
-		remedy = "leave " + name + " out of --rsync-path or --remote-path: rights come from the gateway"
+	case "sudo", "doas", "nice", "ionice", "env":
+		remedy = "leave " + name + " out of --rsync-path or --remote-path: the gateway decides how its programs run"
 	case "scp", "sftp-server", "internal-sftp":
 		remedy = "use rsync or borg: files are not copied with scp or sftp here"
 	}

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -52,7 +53,7 @@ var (
 	// cluster is the one argument of short options, with the capabilities
 	// last: -logDtpre.iLsfxCIvu. rsync without a compatibility string, of
 	// protocol 29 and older, sends no e.
-	cluster = regexp.MustCompile(`^-([A-Za-df-z]*)(e\d*\.[A-Za-z0-9]*)?$`)
+	cluster = regexp.MustCompile(`^-([A-Za-df-z8]*)(e\d*\.[A-Za-z0-9]*)?$`)
 	// shortNumber is a short option with its number: -B4096, -@-1.
 	shortNumber = regexp.MustCompile(`^-(B\d{1,18}|@-?\d{1,18})$`)
 )
@@ -62,8 +63,7 @@ var (
 func parseRsync(words []word) (rsyncCall, *Refusal) {
 	var call rsyncCall
 	if len(words) == 0 || words[0].text != "--server" {
-		return call, malformed("not-a-server", "rsync is not asked to serve",
-			"only rsync --server is run here, which a stock rsync client asks for")
+		return call, notServing(words)
 	}
 	call.direction, words = Push, words[1:]
 	if len(words) > 0 && words[0].text == "--sender" {
@@ -220,6 +220,15 @@ func (call rsyncCall) find(spelled string) (givenOption, bool) {
 		}
 	}
 	return givenOption{}, false
+}
+
+// notServing is the refusal of a call in which --server does not stand first.
+func notServing(words []word) *Refusal {
+	remedy := "only rsync --server is run here, which a stock rsync client asks for"
+	if slices.ContainsFunc(words, func(w word) bool { return w.text == "--server" }) {
+		remedy = "leave options out of --rsync-path: give those of this side with -M, such as -M--fake-super"
+	}
+	return malformed("not-a-server", "rsync is not asked to serve", remedy)
 }
 
 func unknownOption(text string) *Refusal {

@@ -88,10 +88,12 @@ const (
 
 // longOptions are the options with a long name that a client can send, from the
 // source of rsync's server_options (3.0.9 to 3.2.7) and the captured command
-// lines of 3.2.7 and 3.5.0, together with the ones that are refused with a
-// reason of their own. What is not here is unknown and refused.
+// lines of 3.2.7 and 3.5.0, and from openrsync's fargs.c, together with the ones
+// that are refused with a reason of their own. What is not here is unknown and
+// refused.
 var longOptions = map[string]option{
 	"append":              {class: overwrites, only: Push},
+	"backup":              {class: overwrites, only: Push},
 	"backup-dir":          {class: overwrites | writesPath, value: anyPath, only: Push},
 	"block-size":          {value: number},
 	"bwlimit":             {value: size},
@@ -104,16 +106,21 @@ var longOptions = map[string]option{
 	"copy-dest":           {class: readsPath, value: anyPath, only: Push},
 	"copy-unsafe-links":   {class: follows, only: Pull},
 	"delay-updates":       {class: overwrites, only: Push},
+	"dirs":                {},
+	"executability":       {},
 	"existing":            {},
 	"fake-super":          {class: overwrites, only: Push},
 	"files-from":          {class: readsPath | follows, value: anyPath},
 	"from0":               {},
 	"fsync":               {},
+	"fuzzy":               {},
 	"groupmap":            {class: dangerous, value: anyPath, why: whyOwner},
 	"iconv":               {value: charset},
 	"ignore-errors":       {},
 	"ignore-existing":     {},
 	"ignore-missing-args": {},
+	"ignore-non-existing": {},
+	"ignore-times":        {},
 	"info":                {value: infoFlags},
 	"inplace":             {class: overwrites, only: Push},
 	"link-dest":           {class: readsPath, value: anyPath, only: Push},
@@ -129,19 +136,25 @@ var longOptions = map[string]option{
 	"munge-links":         {},
 	"new-compress":        {},
 	"no-W":                {},
+	"no-dirs":             {},
 	"no-implied-dirs":     {class: follows, only: Push},
 	"no-msgs2stderr":      {},
 	"no-r":                {},
 	"no-relative":         {},
 	"no-specials":         {},
+	"no-super":            {},
 	"numeric-ids":         {},
 	"old-compress":        {},
 	"only-write-batch":    {value: batchMarker},
 	"open-noatime":        {},
+	"out-format":          {value: anyPath, drop: true},
 	"partial":             {},
 	"partial-dir":         {class: overwrites | writesPath, value: anyPath, only: Push},
 	"preallocate":         {},
+	"progress":            {drop: true},
 	"protect-args":        {drop: true},
+	"recursive":           {},
+	"relative":            {},
 	"safe-links":          {},
 	"secluded-args":       {drop: true},
 	"size-only":           {},
@@ -205,8 +218,10 @@ var longOptions = map[string]option{
 }
 
 // shortOptions are the letters of the one cluster that a client sends, such as
-// -logDtpr. None takes a value: -B and -@ stand in arguments of their own.
+// -logDtpr; openrsync sends each by itself. None takes a value: -B and -@ stand
+// in arguments of their own.
 var shortOptions = map[byte]option{
+	'8': {},
 	'A': {class: overwrites, only: Push},
 	'C': {},
 	'D': {},
@@ -227,6 +242,7 @@ var shortOptions = map[byte]option{
 	'c': {},
 	'd': {},
 	'g': {},
+	'h': {},
 	'k': {class: follows},
 	'l': {},
 	'm': {},
