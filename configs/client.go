@@ -1,0 +1,170 @@
+package configs
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"postern/registry"
+)
+
+const clientSuffix = ".yaml"
+
+// clientName is what names a client: it is a file name on every system, a word
+// in every shell, and reads the same in every log.
+var clientName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+
+const clientNameRemedy = "use another: up to 64 of a-z, 0-9, \".\", \"_\" and \"-\", a letter or digit first"
+
+// host is what a client's file is judged against.
+type host struct {
+	zone *time.Location
+	// borg2 says that a borg 2 is configured.
+	borg2     bool
+	protected *protected
+}
+
+// clientFile is one client's file as it is read.
+type clientFile struct {
+	*source
+	host   host
+	client registry.Client
+	// keysAt and principalsAt are where the client's keys and principals are.
+	keysAt, principalsAt []mark
+	// paths are the folders that were named already, by tool.
+	paths map[string]mark
+}
+
+// readClient reads the file of one client. The result is only whole where there
+// was nothing to complain about.
+func readClient(s *source, h host) *clientFile {
+	c := &clientFile{source: s, host: h, paths: map[string]mark{}}
+	c.client.Name = strings.TrimSuffix(filepath.Base(s.name), clientSuffix)
+	c.client.Where = s.name
+	if !clientName.MatchString(c.client.Name) {
+		s.fault(mark{}, clientNameRemedy,
+			"%q is not the name of a client", c.client.Name)
+	}
+	root := s.parse()
+	if root == nil {
+		return c
+	}
+	s.mapping(root, fields{
+		"keys":       c.keys,
+		"principals": c.principals,
+		"login":      c.login,
+		"from":       c.from,
+		"expires":    c.expires,
+		"disabled":   func(n ast.Node) { s.yes(n, "disabled", &c.client.Disabled) },
+		"allow":      c.allow,
+	}, map[string]string{
+		"rsync": "put it under allow, as an item: - rsync: PATH",
+		"borg":  "put it under allow, as an item: - borg: PATH",
+	})
+	if !has(root, "keys") && !has(root, "principals") {
+		s.fault(mark{}, "add keys or principals; to shut a client out, write disabled: true",
+			"the client has neither \"keys\" nor \"principals\"")
+	}
+	return c
+}
+
+func (c *clientFile) keys(n ast.Node) {
+	items, ok := c.list(n, "keys")
+	if ok && len(items) == 0 {
+		c.fault(markOf(n), "write one, or remove the key; to shut a client out, write disabled: true", "keys is empty")
+	}
+	for _, item := range items {
+		line, ok := c.keyLine(item)
+		if !ok {
+			continue
+		}
+		key, faults := parseKey(line)
+		for _, f := range faults {
+			c.fault(markOf(item), f.remedy, "%s", f.message)
+		}
+		if len(faults) == 0 {
+			c.client.Keys = append(c.client.Keys, key)
+			c.keysAt = append(c.keysAt, markOf(item))
+		}
+	}
+}
+
+// keyLine returns the item as text. An option with a quoted value, unquoted
+// itself, is easily a mapping to YAML, so that is said better.
+func (c *clientFile) keyLine(n ast.Node) (string, bool) {
+	if _, ok := n.(*ast.MappingNode); ok {
+		c.fault(markOf(n), "put the whole line in single quotes", "key must be text, not a mapping")
+		return "", false
+	}
+	return c.word(n, "key")
+}
+
+func (c *clientFile) principals(n ast.Node) {
+	if items, ok := c.list(n, "principals"); ok && len(items) == 0 {
+		c.fault(markOf(n), "write one, or remove the key", "principals is empty")
+	}
+	c.words(n, "principals", func(at mark, name string) {
+		if message, remedy := badName(name); message != "" {
+			c.fault(at, remedy, "principals: %s", message)
+			return
+		}
+		c.client.Principals = append(c.client.Principals, name)
+		c.principalsAt = append(c.principalsAt, at)
+	})
+}
+
+func (c *clientFile) login(n ast.Node) {
+	name, ok := c.word(n, "login")
+	if !ok {
+		return
+	}
+	if message, remedy := badName(name); message != "" {
+		c.fault(markOf(n), remedy, "login: %s", message)
+	}
+	c.client.Login = name
+}
+
+func (c *clientFile) from(n ast.Node) {
+	if items, ok := c.list(n, "from"); ok && len(items) == 0 {
+		c.fault(markOf(n), "write one, or remove the key to allow every address; to shut a client out, write disabled: true", "from is empty")
+	}
+	c.words(n, "from", func(at mark, text string) {
+		network, message, remedy := parseNetwork(text)
+		if message != "" {
+			c.fault(at, remedy, "from: %q %s", text, message)
+			return
+		}
+		c.client.From = append(c.client.From, network)
+	})
+}
+
+func (c *clientFile) expires(n ast.Node) {
+	if i, ok := n.(*ast.IntegerNode); ok {
+		text := i.GetToken().Value
+		c.fault(markOf(n), expiryRemedy(text), "expires: %q is neither a day nor an instant", text)
+		return
+	}
+	text, ok := c.word(n, "expires")
+	if !ok {
+		return
+	}
+	instant, message, remedy := parseExpiry(text, c.host.zone)
+	if message != "" {
+		c.fault(markOf(n), remedy, "expires: %q %s", text, message)
+	}
+	c.client.Expires = instant
+}
+
+func (c *clientFile) allow(n ast.Node) {
+	items, _ := c.list(n, "allow")
+	for i, item := range items {
+		m, ok := c.child(item, fmt.Sprintf("rule %d of allow", i+1))
+		if ok {
+			c.rule(m)
+		}
+	}
+}

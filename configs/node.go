@@ -1,0 +1,163 @@
+package configs
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+)
+
+// fields says what to do with the value of each key of a mapping.
+type fields map[string]func(value ast.Node)
+
+// mapping hands each value to its field, in the order of the file. It complains
+// about unknown keys, keys that occur twice, and keys without a value.
+// elsewhere gives the remedy for keys that belong to another mapping.
+func (s *source) mapping(m *ast.MappingNode, known fields, elsewhere map[string]string) {
+	seen := make(map[string]mark, len(m.Values))
+	for _, entry := range m.Values {
+		at := markOf(entry.Key)
+		key, ok := keyText(entry.Key)
+		if !ok {
+			s.fault(at, "quote it if it is meant", "a key must be text, not %s", kindOf(entry.Key))
+			continue
+		}
+		if first, twice := seen[key]; twice {
+			s.fault(at, "keep one of the two", "key %q is already on line %d", key, first.line)
+			continue
+		}
+		seen[key] = at
+		field, ok := known[key]
+		switch {
+		case !ok:
+			s.unknownKey(at, key, known, elsewhere)
+		case entry.Value == nil || entry.Value.Type() == ast.NullType:
+			s.fault(at, "write a value, or remove the line", "key %q has no value", key)
+		default:
+			field(entry.Value)
+		}
+	}
+}
+
+func keyText(n ast.Node) (string, bool) {
+	text, ok := n.(*ast.StringNode)
+	if !ok {
+		return "", false
+	}
+	return text.Value, true
+}
+
+func (s *source) unknownKey(at mark, key string, known fields, elsewhere map[string]string) {
+	remedy, ok := elsewhere[key]
+	if !ok {
+		remedy = didYouMean(key, slices.Sorted(maps.Keys(known)))
+	}
+	s.fault(at, remedy, "unknown key %q", key)
+}
+
+// has reports whether the mapping has the key, whatever its value.
+func has(m *ast.MappingNode, key string) bool {
+	return slices.ContainsFunc(m.Values, func(entry *ast.MappingValueNode) bool {
+		text, ok := keyText(entry.Key)
+		return ok && text == key
+	})
+}
+
+// child returns the value as a mapping, or complains.
+func (s *source) child(n ast.Node, key string) (*ast.MappingNode, bool) {
+	m, ok := n.(*ast.MappingNode)
+	if !ok {
+		s.fault(markOf(n), "write the keys of it below, indented", "%s must be a mapping, not %s", key, kindOf(n))
+	}
+	return m, ok
+}
+
+// list returns the items of the value, or complains.
+func (s *source) list(n ast.Node, key string) ([]ast.Node, bool) {
+	l, ok := n.(*ast.SequenceNode)
+	if !ok {
+		s.fault(markOf(n), fmt.Sprintf("write it as a list: %s: [ITEM, ITEM]", key), "%s must be a list, not %s", key, kindOf(n))
+		return nil, false
+	}
+	return l.Values, true
+}
+
+// words returns the value as a list of text.
+func (s *source) words(n ast.Node, key string, each func(at mark, word string)) {
+	items, _ := s.list(n, key)
+	for _, item := range items {
+		if word, ok := s.word(item, key); ok {
+			each(markOf(item), word)
+		}
+	}
+}
+
+// word returns the value as printable text of one line, or complains.
+func (s *source) word(n ast.Node, key string) (string, bool) {
+	var text string
+	switch n := n.(type) {
+	case *ast.StringNode:
+		text = n.Value
+	case *ast.LiteralNode:
+		text = strings.TrimRight(n.Value.Value, "\n")
+	default:
+		s.fault(markOf(n), "quote it if it is meant", "%s must be text, not %s", key, kindOf(n))
+		return "", false
+	}
+	if message, remedy := badText(text); message != "" {
+		s.fault(markOf(n), remedy, "%s %s", key, message)
+		return "", false
+	}
+	return text, true
+}
+
+// choice returns the value as one of the words, or complains.
+func (s *source) choice(n ast.Node, key string, words []string) (string, bool) {
+	text, ok := s.word(n, key)
+	if ok && !slices.Contains(words, text) {
+		s.fault(markOf(n), didYouMean(text, words), "%s cannot be %q", key, text)
+		return "", false
+	}
+	return text, ok
+}
+
+// yes sets the flag to the value, or complains. Only true and false are
+// booleans: what other words mean depends on who reads them.
+func (s *source) yes(n ast.Node, key string, flag *bool) {
+	b, ok := n.(*ast.BoolNode)
+	if !ok {
+		s.fault(markOf(n), "write true or false", "%s must be true or false, not %s", key, shown(n))
+		return
+	}
+	*flag = b.Value
+}
+
+// shown returns a scalar as the file has it, quoted, and the kind of anything
+// else.
+func shown(n ast.Node) string {
+	if text, ok := n.(*ast.StringNode); ok {
+		return strconv.Quote(text.Value)
+	}
+	return kindOf(n)
+}
+
+// number returns the value as a decimal number between the bounds, or
+// complains.
+func (s *source) number(n ast.Node, key string, least, most int) (int, bool) {
+	remedy := fmt.Sprintf("write a number from %d to %d", least, most)
+	i, ok := n.(*ast.IntegerNode)
+	if !ok || i.GetToken().Type != token.IntegerType {
+		s.fault(markOf(n), remedy, "%s must be a whole number, not %s", key, shown(n))
+		return 0, false
+	}
+	value, err := strconv.Atoi(i.GetToken().Value)
+	if err != nil || value < least || value > most {
+		s.fault(markOf(n), remedy, "%s cannot be %s", key, i.GetToken().Value)
+		return 0, false
+	}
+	return value, true
+}

@@ -1,0 +1,132 @@
+package configs
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/goccy/go-yaml/token"
+
+	"postern/policy"
+)
+
+// ClientSpec is a client as [AddClient] writes it. Everything is in the words of
+// the file, which says what is wrong with them; empty means that the key is left
+// out.
+type ClientSpec struct {
+	Name string
+	// Keys are lines in the syntax of authorized_keys.
+	Keys       []string
+	Principals []string
+	Login      string
+	From       []string
+	Expires    string
+	Disabled   bool
+	Rules      []RuleSpec
+}
+
+// RuleSpec is one rule of a [ClientSpec].
+type RuleSpec struct {
+	Tool                                      policy.Tool
+	Path, Access                              string
+	NoDelete, NoOverwrite, Rooted, MungeLinks bool
+	AppendOnly                                bool
+	Quota                                     string
+}
+
+// render returns the file as a person would write it.
+func (c ClientSpec) render() []byte {
+	w := new(yamlWriter)
+	w.line("# Client %s. After a change: postern check", c.Name)
+	w.flag(c.Disabled, "disabled", true)
+	w.list("keys", c.Keys)
+	w.list("principals", c.Principals)
+	w.text("login", c.Login)
+	w.list("from", c.From)
+	w.text("expires", c.Expires)
+	if len(c.Rules) == 0 {
+		w.line("allow: [] # nothing yet: it may connect, and no more")
+		return []byte(w.String())
+	}
+	w.line("allow:")
+	w.indent = "    "
+	for _, r := range c.Rules {
+		r.render(w)
+	}
+	return []byte(w.String())
+}
+
+func (r RuleSpec) render(w *yamlWriter) {
+	w.indent = "  - "
+	w.line("%s: %s", r.Tool, scalar(r.Path))
+	w.indent = "    "
+	w.text("access", r.Access)
+	w.flag(r.NoDelete, "delete", false)
+	w.flag(r.NoOverwrite, "overwrite", false)
+	w.flag(r.Rooted, "rooted", true)
+	w.flag(r.MungeLinks, "munge_links", true)
+	w.flag(r.AppendOnly, "append_only", true)
+	w.text("quota", r.Quota)
+}
+
+// yamlWriter writes the lines of a file.
+type yamlWriter struct {
+	strings.Builder
+	indent string
+}
+
+func (w *yamlWriter) line(format string, args ...any) {
+	w.WriteString(w.indent)
+	fmt.Fprintf(w, format, args...)
+	w.WriteByte('\n')
+}
+
+func (w *yamlWriter) text(key, value string) {
+	if value != "" {
+		w.line("%s: %s", key, scalar(value))
+	}
+}
+
+// flag writes the value where it is not the default.
+func (w *yamlWriter) flag(write bool, key string, value bool) {
+	if write {
+		w.line("%s: %t", key, value)
+	}
+}
+
+func (w *yamlWriter) list(key string, items []string) {
+	if len(items) == 0 {
+		return
+	}
+	w.line("%s:", key)
+	for _, item := range items {
+		w.line("  - %s", scalar(item))
+	}
+}
+
+// plainScalar is text that every YAML reader takes as it stands, unless it is a
+// word that some take for something else.
+var plainScalar = regexp.MustCompile(`^[A-Za-z0-9/][A-Za-z0-9/._@+=-]*( [A-Za-z0-9/._@+=-]+)*$`)
+
+// scalar returns the text as a YAML value, quoted where that is needed.
+func scalar(text string) string {
+	if plainScalar.MatchString(text) && !token.IsNeedQuoted(text) {
+		return text
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteString(`\` + string(r))
+		case r == '\n':
+			b.WriteString(`\n`)
+		case isControl(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
