@@ -79,7 +79,8 @@ func FuzzDecide(f *testing.F) {
 // rules, not by the ones that built it.
 func holdsInside(t *testing.T, d policy.Decision) {
 	t.Helper()
-	if d.Tool != policy.Rsync {
+	if d.Tool == policy.Borg {
+		holdsRepository(t, d)
 		return
 	}
 	dashes := slices.Index(d.Args, "--")
@@ -111,6 +112,24 @@ func holdsInside(t *testing.T, d policy.Decision) {
 	}
 }
 
+// holdsRepository checks that borg is restricted to its rule, and to nothing else.
+func holdsRepository(t *testing.T, d policy.Decision) {
+	t.Helper()
+	restricted := 0
+	for i, arg := range d.Args {
+		switch {
+		case arg == "--restrict-to-path":
+			mustLieInside(t, d, path.Clean(d.Args[i+1]))
+			restricted++
+		case strings.HasPrefix(arg, "FILE:"):
+			mustLieInside(t, d, path.Clean(strings.TrimPrefix(arg, "FILE:")))
+		}
+	}
+	if d.Args[0] != "borg" || d.Args[1] != "serve" || restricted != len(d.Rules) {
+		t.Fatalf("not restricted: %q", d.Args)
+	}
+}
+
 func mustLieInside(t *testing.T, d policy.Decision, at string) {
 	t.Helper()
 	root := d.Rules[0].Path
@@ -130,8 +149,8 @@ func holdsAgain(t *testing.T, rules []policy.Rule, h policy.Host, d policy.Decis
 		}
 		t.Fatalf("%q is refused: %v", args, refusal)
 	}
-	if slices.Contains([]string{d.Args[0], args[0]}, "borg") && d.Program == h.Borg2.Path {
-		return // the configured name of borg 2 is borg, which means borg 1 in a request
+	if d.Program == h.Borg2.Path {
+		return // borg 2 is called borg, which means borg 1 in a request
 	}
 	again := policy.Decide(rules, h, r, nas())
 	if again.Verdict != policy.Allow || !slices.Equal(again.Args, d.Args) {

@@ -21,8 +21,8 @@ type Request struct {
 	received bool
 }
 
-// harmlessAssignments are the variables that stock clients put before the
-// program's name. They are dropped: no child gets a variable from a client.
+// harmlessAssignment reports whether stock clients put this variable before the
+// program's name. It is dropped: no child gets a variable from a client.
 // BORG_HOSTNAME_IS_UNIQUE is what borg 1.0 and 1.1 send (remote.py of 1.1.18).
 func harmlessAssignment(name string) bool {
 	return name == "LANG" || name == "BORG_HOSTNAME_IS_UNIQUE" || strings.HasPrefix(name, "LC_")
