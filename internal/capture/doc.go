@@ -9,12 +9,13 @@
 // The test data of package policy is made by
 //
 //	go run ./internal/capture \
-//	    --rsync 3.5.0=/usr/bin/rsync --rsync 3.2.7=PATH/OF/AN/OLDER/rsync \
+//	    --rsync 3.5.0=/usr/bin/rsync --rsync 3.2.7=bin/rsync-3.2.7/usr/bin/rsync \
 //	    --borg 1.2.4=/usr/bin/borg --out policy/testdata/corpus
 //
-// from the root of the module. The result is the same each time: it is sorted
-// and holds nothing of the machine or the folders that it was made in. The
-// format is described in policy/testdata/corpus/README.md.
+// from the root of the module, after .ci/packages test has fetched the older
+// rsync. The result is the same each time: it is sorted and holds nothing of
+// the machine or the folders that it was made in. The format is described in
+// policy/testdata/corpus/README.md.
 //
 // It fails when the help text of a client lists an option or a subcommand that
 // no table here calls, when a call that should reach the remote host does not,

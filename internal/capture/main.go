@@ -34,7 +34,11 @@ func (b *binaries) Set(text string) error {
 	if !ok || version == "" || path == "" {
 		return fmt.Errorf("%q is not VERSION=PATH", text)
 	}
-	*b = append(*b, binary{version, path})
+	absolute, err := filepath.Abs(path) // the clients run in another folder
+	if err != nil {
+		return err
+	}
+	*b = append(*b, binary{version, absolute})
 	return nil
 }
 
