@@ -535,8 +535,8 @@ func shellWords(exec string) ([]shellWord, string) {
 			return nil, "the backslash at the end"
 		case c == '\\':
 			i++
-			if isStray(exec[i]) && exec[i] != '\n' && exec[i] != '\t' {
-				return nil, "a control character other than a line feed or a tab (A9)"
+			if isStray(exec[i]) && !strings.ContainsRune("\n\r\t", rune(exec[i])) {
+				return nil, "a control character that no client escapes (A9)"
 			}
 			begin().text += exec[i : i+1]
 		case c == '\'' || c == '"':

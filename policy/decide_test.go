@@ -153,6 +153,8 @@ func TestRsyncDecisions(t *testing.T) {
 		{"A9 a newline", rsyncRule(), host(), push + ". x\nsh", "refused: control-character"},
 		{"A9 a carriage return", rsyncRule(), host(), push + ". x\rsh", "refused: control-character"},
 		{"A9 an escaped newline is a name", rsyncRule(), host(), push + ". x\\\ny", push + "-- . x\ny"},
+		{"A9 an escaped return is a name", rsyncRule(), host(), push + ". x\\\ry", push + "-- . x\ry"},
+		{"A9 an escaped escape is none", rsyncRule(), host(), push + ". x\\\x1by", "refused: control-character"},
 		{"A10 a NUL", rsyncRule(), host(), "rsync\x00--server", "refused: nul-byte"},
 		{"A12 upper case", rsyncRule(), host(), "RSYNC --server . x", "refused: program-unknown"},
 		{"A12 another folder", rsyncRule(), host(), "/tmp/rsync --server . x", "refused: program-unknown"},

@@ -113,9 +113,10 @@ func (t *tokeniser) plain(c byte) {
 	t.pattern.WriteByte(c)
 }
 
-// literal adds a byte that was quoted or escaped.
+// literal adds a byte that was quoted or escaped. Of the control characters
+// these are the ones that rsync escapes in a name (safe_arg of 3.5.0).
 func (t *tokeniser) literal(c byte) *Refusal {
-	if isControl(c) && c != '\n' && c != '\t' {
+	if isControl(c) && c != '\n' && c != '\r' && c != '\t' {
 		return controlCharacter(c)
 	}
 	t.open = true
@@ -224,7 +225,7 @@ func writeLiteral(b *strings.Builder, c byte) {
 }
 
 // Quote renders words as an exec string from which [Parse] reads the same
-// words. A control character other than a tab or newline cannot be rendered;
+// words. A control character other than a tab, newline or return cannot be rendered;
 // it comes out as it is, and Parse refuses it.
 func Quote(words []string) string {
 	quoted := make([]string, len(words))
