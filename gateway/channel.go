@@ -1,0 +1,175 @@
+package gateway
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	gliderssh "github.com/gliderlabs/ssh"
+	"golang.org/x/crypto/ssh"
+)
+
+// handleRequest refuses a request that concerns the whole connection:
+// forwardings, mostly.
+func (c *connection) handleRequest(_ gliderssh.Context, _ *gliderssh.Server, req *ssh.Request) (bool, []byte) {
+	defer c.survive()
+	c.tally.add(req.Type)
+	if !c.requests.take() {
+		c.end(endBudget)
+	}
+	return false, nil
+}
+
+// handleOther refuses a channel that is no session.
+func (c *connection) handleOther(_ *gliderssh.Server, _ *ssh.ServerConn, nc ssh.NewChannel, _ gliderssh.Context) {
+	defer c.survive()
+	c.refuseChannel(nc, nc.ChannelType(), ssh.Prohibited, "only sessions are served here")
+}
+
+// refuseChannel refuses a channel, at the expense of the budget.
+func (c *connection) refuseChannel(nc ssh.NewChannel, kind string, reason ssh.RejectionReason, why string) {
+	c.tally.add("channel " + kind)
+	if !c.channels.take() {
+		c.end(endBudget)
+		return
+	}
+	// A peer that cannot be told is gone.
+	_ = nc.Reject(reason, "postern: refused: "+why)
+}
+
+// handleSession serves one session channel until its client closes it.
+func (c *connection) handleSession(_ *gliderssh.Server, conn *ssh.ServerConn, nc ssh.NewChannel, _ gliderssh.Context) {
+	if !c.handlers.join() {
+		return
+	}
+	defer c.handlers.leave()
+	defer c.survive()
+	who, ok := identityOf(conn)
+	if !ok {
+		panic("a channel was opened by nobody")
+	}
+	limit := c.server.config.SessionsPerConnection
+	defer c.open.Add(-1)
+	if c.open.Add(1) > int64(limit) {
+		c.refuseChannel(nc, "session", ssh.ResourceShortage, fmt.Sprintf("%d sessions are the most on one connection; close one, or open another connection", limit))
+		return
+	}
+	channel, requests, err := nc.Accept()
+	if err != nil {
+		return
+	}
+	s := &session{
+		connection: c,
+		channel:    channel,
+		id:         fmt.Sprintf("%s.%d", c.about.ID, c.served.Add(1)),
+		who:        who,
+		closed:     make(chan struct{}),
+		budget:     budget{now: c.server.config.Now},
+	}
+	s.serve(requests)
+}
+
+// session is one session channel.
+type session struct {
+	*connection
+	channel ssh.Channel
+	id      string
+	who     *Identity
+
+	// closed is closed when the client has closed the channel, or is gone.
+	// The end of its input is something else, and not seen here.
+	closed chan struct{}
+	// work is what the channel waits for: the request and its streams.
+	work sync.WaitGroup
+
+	// taken says that the one request that a channel may run has come.
+	taken  bool
+	budget budget
+	tally  tally
+}
+
+// serve answers the requests on the channel. It must take them until there are
+// no more, or the whole connection stops.
+func (s *session) serve(requests <-chan *ssh.Request) {
+	defer s.work.Wait()
+	defer close(s.closed)
+	defer s.survive()
+	for req := range requests {
+		s.answer(req)
+	}
+	if counts := s.tally.take(); counts != nil {
+		// What was refused did not happen, recorded or not.
+		_ = s.server.config.Trail.RequestsRefused(s.about, s.id, counts)
+	}
+	if !s.taken && !s.channels.take() {
+		s.end(endBudget)
+	}
+}
+
+// answer answers one request. The first exec or shell is taken; a pty, a
+// variable, an agent and whatever else there is, is refused, which a client that
+// merely asks for it survives.
+func (s *session) answer(req *ssh.Request) {
+	if !s.budget.take() {
+		s.refuse(req)
+		s.end(endBudget)
+		return
+	}
+	if s.taken {
+		s.refuse(req)
+		return
+	}
+	switch req.Type {
+	case "exec":
+		s.taken = true
+		command, ok := execString(req.Payload)
+		if !ok {
+			s.refuse(req)
+			// The client is gone where this fails.
+			_ = s.channel.Close()
+			return
+		}
+		s.take(req, func() { s.run(command) })
+	case "shell":
+		s.taken = true
+		s.take(req, s.describe)
+	default:
+		s.refuse(req)
+	}
+}
+
+// refuse says no. Requests that want no answer are counted all the same.
+func (s *session) refuse(req *ssh.Request) {
+	s.tally.add(req.Type)
+	_ = req.Reply(false, nil)
+}
+
+// take accepts a request and serves it beside those that still come.
+func (s *session) take(req *ssh.Request, serve func()) {
+	if !s.sessions.join() {
+		s.refuse(req)
+		return
+	}
+	s.spawn(func() {
+		defer s.sessions.leave()
+		_ = req.Reply(true, nil)
+		serve()
+	})
+}
+
+// spawn runs f in a goroutine that the channel waits for.
+func (s *session) spawn(f func()) {
+	s.work.Go(func() {
+		defer s.survive()
+		f()
+	})
+}
+
+// execString reads the payload of an exec request: one string and nothing else.
+func execString(payload []byte) (string, bool) {
+	const prefix = 4
+	if len(payload) < prefix || uint64(binary.BigEndian.Uint32(payload)) != uint64(len(payload)-prefix) {
+		return "", false
+	}
+	return string(payload[prefix:]), true
+}

@@ -1,0 +1,249 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	gliderssh "github.com/gliderlabs/ssh"
+	"golang.org/x/crypto/ssh"
+
+	"postern/audit"
+)
+
+// ending is why a connection or a session ended, as records spell it.
+type ending string
+
+// Error makes an ending the cause of a context.
+func (e ending) Error() string { return string(e) }
+
+const (
+	endExited   ending = "the program ended"
+	endClosed   ending = "the client closed the channel"
+	endLeft     ending = "the client left"
+	endLost     ending = "the connection was lost"
+	endSilent   ending = "the client answered no keepalive"
+	endGrace    ending = "nobody proved who they are in time"
+	endBudget   ending = "too many requests that are refused"
+	endPanic    ending = "the gateway had a fault"
+	endStopping ending = "the gateway stops"
+)
+
+// connection is one peer. It is the [net.Conn] that the SSH library reads and
+// writes, so that it sees what the library does not tell: whether the peer
+// still speaks, and whether the line was cut.
+type connection struct {
+	net.Conn
+	server *Server
+	peer   netip.AddrPort
+	start  time.Time
+
+	// ctx is done when the connection ends; its cause is an ending.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	grace  *time.Timer
+	// handlers are the goroutines that the connection must wait for, and
+	// sessions the requests that are being served.
+	handlers, sessions *crew
+
+	// heard counts reads; cut says that there will be no more.
+	heard atomic.Uint64
+	cut   atomic.Bool
+
+	// Only the handshake's goroutine writes these, and nobody reads them
+	// before it is over.
+	about      audit.Connection
+	preauth    ssh.ServerPreAuthConn
+	keyRefused *audit.KeyRefusal
+	tries      int
+	who        *Identity
+
+	// open is the number of channels, and served how many sessions there
+	// were.
+	open, served atomic.Int64
+	// channels and requests are the budgets for what comes to nothing.
+	channels, requests budget
+	tally              tally
+}
+
+func newConnection(ctx context.Context, s *Server, conn net.Conn) *connection {
+	c := &connection{
+		Conn: conn, server: s, start: s.config.Now(),
+		handlers: newCrew(), sessions: newCrew(),
+		channels: budget{now: s.config.Now}, requests: budget{now: s.config.Now},
+	}
+	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		c.peer = tcp.AddrPort()
+		c.peer = netip.AddrPortFrom(c.peer.Addr().Unmap(), c.peer.Port())
+	}
+	c.about = audit.Connection{ID: newID(), Address: c.peer.String()}
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	return c
+}
+
+// newID names a connection. Nobody must guess it, or a client could make a
+// record look like another's.
+func newID() string {
+	id := make([]byte, 8)
+	rand.Read(id)
+	return hex.EncodeToString(id)
+}
+
+// run serves the connection to its end, and to the end of everything that it
+// started.
+func (c *connection) run() {
+	var watch sync.WaitGroup
+	watch.Go(c.windDown)
+	c.grace = time.AfterFunc(c.server.config.LoginGrace, func() { c.end(endGrace) })
+	failure := c.handshakeAndServe()
+	c.grace.Stop()
+	c.end(c.leaving())
+	<-c.handlers.dismiss()
+	watch.Wait()
+	c.recordEnd(failure)
+}
+
+// handshakeAndServe returns when the peer is gone, and why it was not let in.
+func (c *connection) handshakeAndServe() (failure error) {
+	defer c.survive()
+	if !c.peer.IsValid() {
+		return errors.New("the peer has no IP address")
+	}
+	s := &gliderssh.Server{
+		Version:              c.server.software(),
+		PublicKeyHandler:     c.offered,
+		ServerConfigCallback: c.authentication,
+		ChannelHandlers:      map[string]gliderssh.ChannelHandler{"session": c.handleSession, "default": c.handleOther},
+		RequestHandlers:      map[string]gliderssh.RequestHandler{"default": c.handleRequest},
+		ConnectionFailedCallback: func(_ net.Conn, err error) {
+			failure = err
+		},
+	}
+	for _, key := range c.server.config.HostKeys {
+		s.HostSigners = append(s.HostSigners, key)
+	}
+	s.HandleConn(c)
+	return failure
+}
+
+// software is what the gateway calls itself.
+func (s *Server) software() string {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+~"
+	if s.config.Version == "" || strings.Trim(s.config.Version, letters) != "" {
+		return "postern"
+	}
+	return "postern_" + s.config.Version
+}
+
+// admit lets a peer in whose identity is proved.
+func (c *connection) admit(peer ssh.ConnMetadata, who Identity) error {
+	c.about.Login, c.about.Software = peer.User(), string(peer.ClientVersion())
+	c.about.Client, c.about.Key, c.about.Certificate = who.Client.Name, who.Fingerprint, who.Certificate
+	if err := c.server.config.Trail.ConnectionAccepted(c.about); err != nil {
+		return err
+	}
+	c.who = &who
+	c.grace.Stop()
+	return nil
+}
+
+// end closes the connection. The first reason counts.
+func (c *connection) end(why ending) {
+	c.cancel(why)
+	c.Conn.Close()
+}
+
+// leaving is the reason when the peer ended the connection.
+func (c *connection) leaving() ending {
+	if c.cut.Load() {
+		return endLost
+	}
+	return endLeft
+}
+
+// why is the reason once the context is done.
+func (c *connection) why() ending {
+	var e ending
+	if errors.As(context.Cause(c.ctx), &e) {
+		return e
+	}
+	return endStopping
+}
+
+// windDown closes the connection when the gateway stops, once its sessions have
+// ended; children that will not end get their time.
+func (c *connection) windDown() {
+	<-c.ctx.Done()
+	limit := time.NewTimer(3 * c.server.config.KillGrace)
+	defer limit.Stop()
+	select {
+	case <-c.sessions.dismiss():
+	case <-limit.C:
+	}
+	c.Conn.Close()
+}
+
+// survive ends a connection whose goroutine panicked, and nothing else. It is
+// deferred in every goroutine of the connection.
+func (c *connection) survive() {
+	if cause := recover(); cause != nil {
+		// The gateway goes on even where this cannot be recorded.
+		_ = c.server.config.Trail.Panicked(c.about, fmt.Sprint(cause), string(debug.Stack()))
+		c.end(endPanic)
+	}
+}
+
+// spawn runs f in a goroutine that the connection waits for, unless it is over.
+func (c *connection) spawn(f func()) {
+	if !c.handlers.join() {
+		return
+	}
+	go func() {
+		defer c.handlers.leave()
+		defer c.survive()
+		f()
+	}()
+}
+
+// recordEnd writes the last records, which nothing depends on any more.
+func (c *connection) recordEnd(failure error) {
+	trail := c.server.config.Trail
+	if counts := c.tally.take(); counts != nil {
+		_ = trail.RequestsRefused(c.about, "connection", counts)
+	}
+	if c.who != nil {
+		_ = trail.ConnectionEnded(c.about, c.server.config.Now().Sub(c.start), int(c.served.Load()), string(c.why()))
+		return
+	}
+	why := c.why()
+	if failure != nil && (why == endLeft || why == endLost) {
+		_ = trail.ConnectionRefused(c.about, failure.Error())
+		return
+	}
+	_ = trail.ConnectionRefused(c.about, string(why))
+}
+
+// Read implements [net.Conn].
+func (c *connection) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.heard.Add(1)
+	}
+	if err != nil {
+		c.cut.Store(true)
+	}
+	return n, err
+}
+
+// SetDeadline does nothing: the library sets one without a time at each read and
+// write, which costs a lock and would undo any other.
+func (c *connection) SetDeadline(time.Time) error { return nil }

@@ -1,0 +1,48 @@
+package gateway
+
+import "sync"
+
+// crew counts those at work. Unlike a [sync.WaitGroup] it can be dismissed:
+// from then on nobody joins, so that whoever waits for its end knows that there
+// is one.
+type crew struct {
+	mu        sync.Mutex
+	members   int
+	dismissed bool
+	gone      chan struct{}
+}
+
+func newCrew() *crew { return &crew{gone: make(chan struct{})} }
+
+// join reports whether there is still work; then leave must follow.
+func (c *crew) join() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dismissed {
+		return false
+	}
+	c.members++
+	return true
+}
+
+func (c *crew) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members--
+	if c.dismissed && c.members == 0 {
+		close(c.gone)
+	}
+}
+
+// dismiss lets nobody join any more. The channel is closed once all have left.
+func (c *crew) dismiss() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.dismissed {
+		c.dismissed = true
+		if c.members == 0 {
+			close(c.gone)
+		}
+	}
+	return c.gone
+}

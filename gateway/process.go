@@ -1,0 +1,118 @@
+package gateway
+
+import (
+	"bufio"
+	"io"
+	"sync"
+	"time"
+
+	"postern/audit"
+	"postern/policy"
+	"postern/sandbox"
+)
+
+// Exit statuses for what has none: the shell's habit for a signal, and what is
+// told in place of 255, which clients take for a broken connection.
+const (
+	exitSignal = 128
+	exitBroken = 255
+	exitMost   = 254
+)
+
+// execute runs what a decision allows, to its end.
+func (s *session) execute(d policy.Decision, input *bufio.Reader) {
+	end := audit.End{Session: s.id}
+	start := s.server.config.Now()
+	p, err := sandbox.Start(s.server.config.Self, sandbox.Order{
+		Program: d.Program, Args: d.Args, Env: d.Env, Dir: d.Dir, Umask: d.Umask,
+	})
+	if err != nil {
+		end.Status, end.Why, end.Failure = policy.ExitRefused, string(endExited), err.Error()
+		s.recordSession(end)
+		s.deny("the program could not be started; tell the gateway's operator to look at its records", policy.ExitRefused)
+		return
+	}
+	// Nothing below panics; a child must not outlive it if something did.
+	defer func() { p.Kill(); p.Wait() }()
+	exit := s.attend(p, input, &end)
+	end.Status, end.Signal, end.Lasted = status(exit), signalName(exit), s.server.config.Now().Sub(start)
+	s.recordSession(end)
+	s.finish(end.Status)
+}
+
+// recordEnd writes the record of the end. Where that fails there is nothing left
+// to prevent; the next session will be.
+func (s *session) recordSession(end audit.End) { _ = s.server.config.Trail.SessionEnded(s.about, end) }
+
+// status is what the client is told.
+func status(exit sandbox.Exit) int {
+	switch {
+	case exit.Signal != 0:
+		return exitSignal + int(exit.Signal)
+	case exit.Status == exitBroken:
+		return exitMost
+	}
+	return exit.Status
+}
+
+func signalName(exit sandbox.Exit) string {
+	if exit.Signal == 0 {
+		return ""
+	}
+	return exit.Signal.String()
+}
+
+// attend carries the streams between the client and the child until the child
+// has ended and all its output is delivered, or the client is gone.
+func (s *session) attend(p *sandbox.Process, input io.Reader, end *audit.End) sandbox.Exit {
+	in := &inlet{server: s.server, to: p.Stdin}
+	out := &outlet{server: s.server, from: p.Stdout, to: s.channel}
+	complaints := &outlet{server: s.server, from: p.Stderr, to: s.channel.Stderr()}
+	var outputs sync.WaitGroup
+	outputs.Add(2)
+	s.spawn(func() { in.carry(input) })
+	s.spawn(func() { defer outputs.Done(); out.carry() })
+	s.spawn(func() { defer outputs.Done(); complaints.carry() })
+
+	end.Why = string(s.await(p))
+	out.childEnded()
+	complaints.childEnded()
+	outputs.Wait()
+	exit := p.Wait()
+	end.In, end.Out, end.Err = in.carried.Load(), out.carried.Load(), complaints.carried.Load()
+	return exit
+}
+
+// await returns when the child has ended, and who ended it.
+func (s *session) await(p *sandbox.Process) ending {
+	select {
+	case <-p.Done():
+		return endExited
+	case <-s.closed:
+	case <-s.ctx.Done():
+	}
+	why := s.whyGone()
+	hangUp(p, s.server.config.KillGrace)
+	return why
+}
+
+// whyGone is why a session ends though its child has not.
+func (s *session) whyGone() ending {
+	switch {
+	case s.ctx.Err() != nil:
+		return s.why()
+	case s.cut.Load():
+		return endLost
+	}
+	return endClosed
+}
+
+// hangUp ends a child that has lost its client. Its input ends first, as under
+// sshd: a borg that sees that releases its locks, an rsync keeps what it has
+// with --partial. Only one that goes on is sent TERM, and then KILL.
+func hangUp(p *sandbox.Process, grace time.Duration) {
+	p.Stdin.Close()
+	if !p.EndsWithin(grace) {
+		p.End(grace)
+	}
+}

@@ -1,0 +1,182 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"postern/audit"
+	"postern/policy"
+	"postern/registry"
+)
+
+// The defaults of a [Config].
+const (
+	DefaultSessionsPerConnection = 10
+	DefaultKeepAlive             = 15 * time.Second
+	DefaultLoginGrace            = 20 * time.Second
+	DefaultKillGrace             = 5 * time.Second
+)
+
+// Config is what a gateway serves, to whom. Zero numbers and durations stand for
+// the defaults.
+type Config struct {
+	// HostKeys prove the gateway to its clients; at least one, and one of
+	// each type. The gateway never makes one up.
+	HostKeys []ssh.Signer
+	// Clients is who may come in. The set of the moment counts, for each
+	// login and for each session.
+	Clients *registry.Store
+	// Host is the machine that decisions are for.
+	Host policy.Host
+	// Trail gets a record of everything. What it cannot record does not
+	// happen.
+	Trail *audit.Trail
+	// Authorities and Revocations are what certificates, and revoked keys,
+	// are measured against: see [Trust].
+	Authorities []ssh.PublicKey
+	Revocations Revocations
+	// SessionsPerConnection is how many sessions one connection may run at
+	// once.
+	SessionsPerConnection int
+	// Version is told to every peer before it has proved anything; empty
+	// tells the name alone. Only letters, digits and "._+~" are sent.
+	Version string
+	// Self is the binary whose main calls sandbox.Main; empty means this one.
+	Self string
+	// Now is the clock; nil means the system's.
+	Now func() time.Time
+	// KeepAlive is how long a peer may be silent before it is asked whether
+	// it is there. After three questions without an answer it is gone.
+	KeepAlive time.Duration
+	// LoginGrace is how long a peer has to prove who it is.
+	LoginGrace time.Duration
+	// KillGrace is how long a child that lost its client gets at each stage:
+	// after the end of its input until TERM, and then until KILL.
+	KillGrace time.Duration
+}
+
+// Server is a gateway. It serves once.
+type Server struct {
+	config      Config
+	algorithms  ssh.Config
+	connections *crew
+	// buffers hold *[streamBuffer]byte.
+	buffers sync.Pool
+}
+
+// New returns a gateway, or why the configuration cannot be one.
+func New(config Config) (*Server, error) {
+	if config.Clients == nil || config.Trail == nil {
+		return nil, errors.New("a gateway needs clients and a trail")
+	}
+	keys, err := hostKeys(config.HostKeys)
+	if err != nil {
+		return nil, err
+	}
+	config.HostKeys = keys
+	return &Server{
+		config:      config.withDefaults(),
+		algorithms:  modern(),
+		connections: newCrew(),
+		buffers:     sync.Pool{New: func() any { return new([streamBuffer]byte) }},
+	}, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.SessionsPerConnection == 0 {
+		c.SessionsPerConnection = DefaultSessionsPerConnection
+	}
+	if c.Self == "" {
+		c.Self = "/proc/self/exe"
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	for _, d := range []struct {
+		value *time.Duration
+		or    time.Duration
+	}{
+		{&c.KeepAlive, DefaultKeepAlive}, {&c.LoginGrace, DefaultLoginGrace}, {&c.KillGrace, DefaultKillGrace},
+	} {
+		if *d.value == 0 {
+			*d.value = d.or
+		}
+	}
+	return c
+}
+
+// Serve accepts connections until the context is done; then it ends every
+// session and returns once nothing of it is left: no listener, no child, no
+// goroutine. A listener that somebody else closed is an error, and ends the
+// others too.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	if len(listeners) == 0 {
+		return errors.New("there is no address to listen on")
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	failures := make([]error, len(listeners))
+	var accepting sync.WaitGroup
+	for i, l := range listeners {
+		accepting.Go(func() {
+			defer stop()
+			failures[i] = s.accept(ctx, l)
+		})
+	}
+	<-ctx.Done()
+	for _, l := range listeners {
+		l.Close()
+	}
+	accepting.Wait()
+	<-s.connections.dismiss()
+	return errors.Join(failures...)
+}
+
+// maxPause is the longest pause after a failure to accept, as when descriptors
+// have run out.
+const maxPause = time.Second
+
+// accept takes connections from one listener until the context is done.
+func (s *Server) accept(ctx context.Context, l net.Listener) error {
+	pause := 5 * time.Millisecond
+	for {
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = 5 * time.Millisecond
+			s.welcome(ctx, conn)
+			continue
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("listen on %s: %w", l.Addr(), err)
+		}
+		// A record that fails here changes nothing: nothing was accepted.
+		_ = s.config.Trail.ListenerFailed(l.Addr().String(), err)
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, maxPause)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// welcome serves a connection in a goroutine of its own.
+func (s *Server) welcome(ctx context.Context, conn net.Conn) {
+	if !s.connections.join() {
+		conn.Close()
+		return
+	}
+	c := newConnection(ctx, s, conn)
+	go func() {
+		defer s.connections.leave()
+		c.run()
+	}()
+}
