@@ -1,0 +1,228 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postern/configs"
+	"postern/policy"
+)
+
+// addFlags are the flags of postern client add.
+type addFlags struct {
+	keys, principals, from       []string
+	login, expires               string
+	rsync, borg                  []string
+	access, quota                string
+	noDelete, noOverwrite        bool
+	rooted, mungeLinks, appendTo bool
+}
+
+func newClientAdd(a *app) *cobra.Command {
+	var f addFlags
+	cmd := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Register a client",
+		Long: `Add writes the file of a new client, as you would by hand. It reads everything
+once more with the new file and writes nothing where that would be an error.
+
+--access, --no-delete and the like hold for every rule of the command; write the
+file by hand where rules differ.`,
+		Example: `  postern client add laptop --key laptop.pub --rsync /volume1/Backups/laptop
+  postern client add www --key "ssh-ed25519 AAAA... www" --from 192.168.1.0/24 \
+      --borg /volume1/Backups/www.borg --append-only --quota 500GiB`,
+		Args: cobra.ExactArgs(1),
+		RunE: run(func(args []string) error { return a.addClient(args[0], f) }),
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.keys, "key", nil, "a public key: a .pub `file`, or the line in it; may be repeated")
+	flags.StringArrayVar(&f.principals, "principal", nil, "a `name` in certificates that stands for the client; may be repeated")
+	flags.StringVar(&f.login, "login", "", "the only login `name` under which the client is let in")
+	flags.StringSliceVar(&f.from, "from", nil, "a `network` that the client may come from; may be repeated")
+	flags.StringVar(&f.expires, "expires", "", "the last `day`, such as 2027-06-30, or an RFC 3339 instant")
+	flags.StringArrayVar(&f.rsync, "rsync", nil, "allow rsync in this `folder`; may be repeated")
+	flags.StringArrayVar(&f.borg, "borg", nil, "allow borg in this `folder`; may be repeated")
+	flags.StringVar(&f.access, "access", "", "read-write, read-only or write-only (default read-write)")
+	flags.BoolVar(&f.noDelete, "no-delete", false, "rsync may not delete")
+	flags.BoolVar(&f.noOverwrite, "no-overwrite", false, "rsync may not change files that exist")
+	flags.BoolVar(&f.rooted, "rooted", false, "for rsync, / means the rule's folder")
+	flags.BoolVar(&f.mungeLinks, "munge-links", false, "rsync stores symbolic links so that they lead nowhere")
+	flags.BoolVar(&f.appendTo, "append-only", false, "borg may add and not remove")
+	flags.StringVar(&f.quota, "quota", "", "the `size` at which borg repositories stop growing, such as 500GiB")
+	a.jsonFlag(cmd)
+	return cmd
+}
+
+func (a *app) addClient(name string, f addFlags) error {
+	spec, err := f.spec(name)
+	if err != nil {
+		return err
+	}
+	c, err := a.load()
+	if err != nil {
+		return err
+	}
+	path, err := configs.AddClient(c, spec)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("client %q exists: %s; choose another name, or edit the file", name, c.ClientFile(name))
+	case err != nil:
+		return err
+	}
+	if err := a.result(changed{name, path, "added"}, func(w io.Writer) { fmt.Fprintf(w, "added %s\n", path) }); err != nil {
+		return err
+	}
+	if !a.json {
+		a.howToUse(c, spec)
+	}
+	return nil
+}
+
+// spec turns the flags into a client. Flags that would hold for no rule are
+// called wrongly.
+func (f addFlags) spec(name string) (configs.ClientSpec, error) {
+	spec := configs.ClientSpec{Name: name, Principals: f.principals, Login: f.login, From: f.from, Expires: f.expires}
+	for _, flag := range []struct {
+		set   bool
+		name  string
+		rules []string
+		needs string
+	}{
+		{f.noDelete, "--no-delete", f.rsync, "--rsync"}, {f.noOverwrite, "--no-overwrite", f.rsync, "--rsync"},
+		{f.rooted, "--rooted", f.rsync, "--rsync"}, {f.mungeLinks, "--munge-links", f.rsync, "--rsync"},
+		{f.appendTo, "--append-only", f.borg, "--borg"}, {f.quota != "", "--quota", f.borg, "--borg"},
+		{f.access != "", "--access", slices.Concat(f.rsync, f.borg), "--rsync or --borg"},
+	} {
+		if flag.set && len(flag.rules) == 0 {
+			return spec, usagef("%s is about the rules of %s, and there is none", flag.name, flag.needs)
+		}
+	}
+	for _, text := range f.keys {
+		keys, err := keyLines(text)
+		if err != nil {
+			return spec, err
+		}
+		spec.Keys = append(spec.Keys, keys...)
+	}
+	if len(spec.Keys)+len(spec.Principals) == 0 {
+		return spec, usagef("the client needs --key, or --principal where certificates are used")
+	}
+	for _, path := range f.rsync {
+		spec.Rules = append(spec.Rules, configs.RuleSpec{
+			Tool: policy.Rsync, Path: path, Access: f.access,
+			NoDelete: f.noDelete, NoOverwrite: f.noOverwrite, Rooted: f.rooted, MungeLinks: f.mungeLinks,
+		})
+	}
+	for _, path := range f.borg {
+		spec.Rules = append(spec.Rules, configs.RuleSpec{
+			Tool: policy.Borg, Path: path, Access: f.access, AppendOnly: f.appendTo, Quota: f.quota,
+		})
+	}
+	return spec, nil
+}
+
+// maxPublicKeyFile is far above the size of any file of public keys that belong
+// to one client.
+const maxPublicKeyFile = 64 << 10
+
+// keyLines returns the keys in a flag: the flag itself when it is a key, else the
+// lines of the file that it names.
+func keyLines(text string) ([]string, error) {
+	if looksLikeKey(text) {
+		return []string{text}, nil
+	}
+	content, err := readFirst(text, maxPublicKeyFile)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%q is neither a public key nor a file that can be read: %w", text, bare(err))
+	case strings.Contains(content, "PRIVATE KEY"), strings.Contains(content, "PuTTY-User-Key-File"):
+		return nil, fmt.Errorf("%q is a private key, which stays on the client; give its public half, such as %q", text, text+".pub")
+	}
+	var lines []string
+	for line := range strings.Lines(content) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("%q holds no key; give a .pub file", text)
+	}
+	return lines, nil
+}
+
+// looksLikeKey reports whether the text is a line of authorized_keys, not the
+// name of a file.
+func looksLikeKey(text string) bool {
+	for _, mark := range []string{"ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"} {
+		if strings.HasPrefix(text, mark) || strings.Contains(text, " "+mark) {
+			return strings.Contains(text, " ")
+		}
+	}
+	return false
+}
+
+// readFirst returns the content of a file up to a bound.
+func readFirst(path string, bound int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, bound))
+	return string(content), err
+}
+
+// howToUse tells what the client types.
+func (a *app) howToUse(c *configs.Config, spec configs.ClientSpec) {
+	login := spec.Login
+	if login == "" {
+		login = "backup"
+	}
+	_, port, err := net.SplitHostPort(c.Listen[0])
+	if err != nil {
+		port = "2222" // cannot happen: the configuration was checked
+	}
+	a.hint("")
+	a.hint("On the client, with NAS for this host:")
+	for _, r := range spec.Rules {
+		switch {
+		case r.Tool == policy.Borg:
+			a.hint("  borg init -e repokey %s", shellWord("ssh://"+login+"@NAS:"+port+r.Path))
+		case r.Access == policy.ReadOnly.String():
+			a.hint("  rsync -a -e 'ssh -p %s' %s FOLDER/", port, shellWord(login+"@NAS:"+r.Path+"/"))
+		default:
+			a.hint("  rsync -a -e 'ssh -p %s' FOLDER/ %s", port, shellWord(login+"@NAS:"+r.Path+"/"))
+		}
+	}
+	if len(spec.Rules) == 0 {
+		a.hint("  nothing yet: the client has no rule. Add one under allow in its file.")
+	}
+	for _, r := range spec.Rules {
+		if _, err := os.Stat(r.Path); errors.Is(err, fs.ErrNotExist) {
+			a.hint("Before that, here: mkdir -p %s", shellWord(r.Path))
+		}
+	}
+	a.hint("A gateway that runs learns of the client when it is restarted.")
+}
+
+// bytesInWords returns a size as a person writes it, and exactly.
+func bytesInWords(n int64) string {
+	for _, unit := range []struct {
+		size int64
+		name string
+	}{{1 << 40, "TiB"}, {1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= unit.size && n%unit.size == 0 {
+			return fmt.Sprintf("%d%s", n/unit.size, unit.name)
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
+}

@@ -1,0 +1,338 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postern/gateway"
+	"postern/policy"
+	"postern/registry"
+)
+
+// explained is the result of postern explain.
+type explained struct {
+	// Decision is allow, deny, or answer for what the gateway answers itself.
+	Decision string `json:"decision"`
+	Client   string `json:"client,omitempty"`
+	File     string `json:"file,omitempty"`
+	Key      string `json:"key,omitempty"`
+	Comment  string `json:"comment,omitempty"`
+	Login    string `json:"login,omitempty"`
+	Address  string `json:"address,omitempty"`
+	// Assumed is what was not said and had to be taken for something.
+	Assumed []string `json:"assumed,omitempty"`
+	// Command is the exec string; Secluded follows on standard input.
+	Command  string   `json:"command"`
+	Secluded []string `json:"secluded,omitempty"`
+
+	Tool      string   `json:"tool,omitempty"`
+	Direction string   `json:"direction,omitempty"`
+	Rules     []string `json:"rules,omitempty"`
+	Program   string   `json:"program,omitempty"`
+	Args      []string `json:"args,omitempty"`
+	Env       []string `json:"env,omitempty"`
+	Dir       string   `json:"dir,omitempty"`
+	Umask     string   `json:"umask,omitempty"`
+	Answer    string   `json:"answer,omitempty"`
+
+	// Code, Reason, Remedy and Detail are why not.
+	Code   string `json:"code,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	// Line is the line that would allow it, and Into where it belongs.
+	Line string `json:"line,omitempty"`
+	Into string `json:"into,omitempty"`
+
+	// Repository is what a borg command line asks for inside the protocol.
+	Repository  string `json:"repository,omitempty"`
+	Confinement string `json:"confinement"`
+}
+
+// question is what explain is asked.
+type question struct {
+	subject, from, login string
+	// words is the exec string, or with typed the command line of a client.
+	words []string
+	typed bool
+}
+
+func newExplain(a *app) *cobra.Command {
+	var q question
+	cmd := &cobra.Command{
+		Use:   "explain CLIENT|KEY|FINGERPRINT 'EXEC STRING' | -- rsync|borg ...",
+		Short: "Say what would happen to a command, and which rule says so",
+		Long: `Explain asks the functions that serve calls: who the key is, whether it may come
+in, and what becomes of the command. It starts nothing of it.
+
+The first argument is the name of a client, a public key or the file of one, or a
+fingerprint. The command is the exec string that a client sends, as one argument;
+or, behind "--", an rsync or borg command line as it is typed on the client. That
+is turned into what the client would send by running the rsync or borg of this
+host in an empty folder, without a network.
+
+The exit status is 0 when the command is allowed and 1 when it is refused.`,
+		Example: `  postern explain laptop -- rsync -a --delete /home/ backup@nas:/volume1/Backups/laptop/
+  postern explain laptop.pub --from 192.168.1.7 -- borg create ssh://backup@nas/volume1/Backups/laptop.borg::now /home
+  postern explain laptop 'rsync --server -logDtpre.iLsfxCIvu . /volume1/Backups/laptop/'`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if q, err = q.asked(args, cmd.ArgsLenAtDash()); err != nil {
+				return err
+			}
+			return run(func([]string) error { return a.explain(context.Background(), q, time.Now()) })(cmd, args)
+		},
+		ValidArgsFunction: a.completeClient,
+	}
+	cmd.Flags().StringVar(&q.from, "from", "", "the `address` that the client comes from")
+	cmd.Flags().StringVar(&q.login, "login", "", "the login `name` that the client uses")
+	a.jsonFlag(cmd)
+	return cmd
+}
+
+// asked completes the question with the arguments; dash is where "--" stood, or
+// -1.
+func (q question) asked(args []string, dash int) (question, error) {
+	q.subject = args[0]
+	switch {
+	case dash == 0:
+		return q, usagef(`name the client before "--"`)
+	case dash == 1 && len(args) > 1:
+		q.words, q.typed = args[1:], true
+	case dash == -1 && len(args) == 2:
+		q.words = args[1:]
+	case dash == -1 && len(args) > 2:
+		return q, usagef(`the exec string must be one argument, in quotes; a command line as it is typed on the client goes behind "--"`)
+	default:
+		return q, usagef(`a command is missing: the exec string in quotes, or "--" and a command line`)
+	}
+	return q, nil
+}
+
+func (a *app) explain(ctx context.Context, q question, now time.Time) error {
+	c, err := a.load()
+	if err != nil {
+		return err
+	}
+	set, err := registry.New(c.Clients)
+	if err != nil {
+		return err
+	}
+	found := findTools(ctx, c.Programs)
+	e := &explained{Confinement: confinement}
+	command, err := q.command(ctx, found, e)
+	if err != nil {
+		return err
+	}
+	who, err := identify(set, trustOf(c), q, command.login, now, e)
+	if err != nil {
+		return err
+	}
+	if who != nil {
+		e.decide(*who, found.host(c), command)
+	}
+	if err := a.result(e, e.print); err != nil {
+		return err
+	}
+	if e.Decision != policy.Deny.String() {
+		return nil
+	}
+	if !q.typed && !a.json && looksTyped(command.exec) {
+		a.hint("If that is how it is typed on the client, put it behind \"--\", without the quotes around it.")
+	}
+	return errNo
+}
+
+// looksTyped reports whether an exec string is rather what somebody types on a
+// client.
+func looksTyped(exec string) bool {
+	words := strings.Fields(exec)
+	return len(words) > 0 && slices.Contains([]string{"rsync", "borg"}, path.Base(words[0])) &&
+		!slices.Contains(words, "--server") && !slices.Contains(words, "serve")
+}
+
+// command is what explain decides about.
+type command struct {
+	exec     string
+	secluded []string
+	// login is the one of a typed command line.
+	login string
+	// borg is set for a typed borg command line.
+	borg *borgLine
+}
+
+// command returns the exec string of the question, which for a typed command line
+// is asked of the real program.
+func (q question) command(ctx context.Context, found tools, e *explained) (command, error) {
+	if !q.typed {
+		e.Command = q.words[0]
+		return command{exec: q.words[0]}, nil
+	}
+	line, borg, program, err := typedLine(q.words, found)
+	if err != nil {
+		return command{}, err
+	}
+	s, err := line.run(ctx)
+	if err != nil {
+		return command{}, err
+	}
+	e.Command, e.Secluded = s.Exec, s.Secluded
+	e.assume("the client runs %s %s, as this host does", program.Name, program.Version)
+	return command{exec: s.Exec, secluded: s.Secluded, login: s.Login, borg: borg}, nil
+}
+
+// typedLine makes a typed command line ready to be run here.
+func typedLine(words []string, found tools) (captured, *borgLine, tool, error) {
+	var program tool
+	var args func(shell, scratch string) []string
+	var borg *borgLine
+	switch path.Base(words[0]) {
+	case "rsync":
+		line, err := parseRsyncLine(words[1:])
+		if err != nil {
+			return captured{}, nil, tool{}, err
+		}
+		program, args = found.rsync, line.args
+	case "borg":
+		line, err := parseBorgLine(words[1:])
+		if err != nil {
+			return captured{}, nil, tool{}, err
+		}
+		program, args, borg = found.borg, line.args, &line
+	default:
+		return captured{}, nil, tool{}, usagef("%q is neither rsync nor borg; leave out what stands before it", words[0])
+	}
+	if program.Path == "" || program.Problem != "" {
+		return captured{}, nil, tool{}, fmt.Errorf("there is no %s on this host to ask what it would send; give the exec string instead", program.Name)
+	}
+	return captured{program: program.Path, args: args}, borg, program, nil
+}
+
+func (e *explained) assume(format string, args ...any) {
+	e.Assumed = append(e.Assumed, fmt.Sprintf(format, args...))
+}
+
+// decide fills in what becomes of the command.
+func (e *explained) decide(c registry.Client, host policy.Host, cmd command) {
+	request, refusal := policy.Parse(cmd.exec)
+	if refusal == nil && request.Secluded() {
+		if cmd.secluded == nil {
+			e.assume("nothing follows on standard input, where -s puts the rest of the command")
+			cmd.secluded = []string{"rsync"}
+		}
+		request, refusal = request.WithArguments(cmd.secluded)
+	}
+	if refusal != nil {
+		e.refuse(refusal)
+		return
+	}
+	d := gateway.Decide(c, host, request)
+	e.Decision, e.Tool, e.Direction = d.Verdict.String(), string(d.Tool), string(d.Direction)
+	for _, r := range d.Rules {
+		e.Rules = append(e.Rules, r.Where+": "+showRule(r).describe())
+	}
+	if len(d.Rules) > 0 {
+		e.Into = d.Rules[0].Where
+	}
+	switch d.Verdict {
+	case policy.Allow:
+		e.Program, e.Args, e.Env, e.Dir = d.Program, d.Args, d.Env, d.Dir
+		e.Umask = fmt.Sprintf("%04o", d.Umask)
+		e.Into = ""
+		if cmd.borg != nil {
+			e.checkRepository(*cmd.borg, d)
+		}
+	case policy.Answer:
+		e.Answer, e.Into = d.Answer, ""
+	default:
+		e.refuse(d.Refusal)
+	}
+}
+
+// refuse fills in why not. Where a rule refused, the line belongs to that rule;
+// else into the client's file.
+func (e *explained) refuse(r *policy.Refusal) {
+	e.Decision = policy.Deny.String()
+	e.Code, e.Reason, e.Remedy, e.Detail, e.Line = r.Code, r.Message, r.Remedy, r.Detail, r.Line
+	switch {
+	case e.Line == "":
+		e.Into = ""
+	case e.Into == "":
+		e.Into = e.File + ", under allow"
+	default:
+		e.Into += ", into that rule"
+	}
+}
+
+// checkRepository holds the repository of a borg command line against the rules.
+// Borg itself does that when the client asks for it inside the protocol.
+func (e *explained) checkRepository(line borgLine, d policy.Decision) {
+	asked, ok := line.asks(d.Dir)
+	if !ok {
+		e.assume("the repository %q lies within the rules: its path is known only on the client", line.path)
+		return
+	}
+	e.Repository = asked
+	for _, r := range d.Rules {
+		if within(asked, r.Path) {
+			return
+		}
+	}
+	e.Decision = policy.Deny.String()
+	e.Code = "path-outside"
+	e.Reason = fmt.Sprintf("the gateway starts borg, and borg refuses the repository %q: it is outside the allowed paths", asked)
+	e.Remedy = "use a repository inside them"
+	e.Line = "- borg: " + asked
+	e.Into = e.File + ", under allow"
+}
+
+func (e *explained) print(w io.Writer) {
+	rows := [][]string{{"decision", e.Decision}}
+	row := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{name, value})
+		}
+	}
+	if e.Client != "" {
+		row("client", e.Client+" ("+e.File+")")
+	}
+	row("key", strings.TrimSpace(e.Key+" "+e.Comment))
+	row("login", e.Login)
+	row("address", e.Address)
+	row("command", e.Command)
+	if e.Secluded != nil {
+		row("then", policy.Quote(e.Secluded))
+	}
+	row("repository", e.Repository)
+	for _, r := range e.Rules {
+		row("rule", r)
+	}
+	row("answer", e.Answer)
+	row("runs", e.Program)
+	if e.Args != nil {
+		row("arguments", policy.Quote(e.Args))
+	}
+	row("folder", e.Dir)
+	row("reason", e.Reason)
+	row("detail", e.Detail)
+	row("remedy", e.Remedy)
+	row("add", e.Line)
+	row("to", e.Into)
+	row("confinement", e.Confinement)
+	for _, a := range e.Assumed {
+		row("assumed", a)
+	}
+	table(w, rows)
+}
+
+// anyAddress stands for the address that was not given, where none matters.
+func anyAddress() netip.Addr { return netip.IPv6Unspecified() }

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/crypto/ssh"
+
+	"postern/audit"
+	"postern/configs"
+	"postern/gateway"
+	"postern/internal/durable"
+	"postern/registry"
+)
+
+func newServe(a *app) *cobra.Command {
+	var listen []string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gateway",
+		Long: `Serve runs the gateway until it gets SIGTERM or SIGINT. It reads the files once,
+at its start.
+
+What happens is written to standard error: one line of JSON for each event, or
+lines for people when that is a terminal. The first one says what is served.`,
+		Example: `  postern serve
+  postern serve --listen 127.0.0.1:2222`,
+		Args: cobra.NoArgs,
+		RunE: run(func([]string) error {
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			return a.serve(ctx, listen)
+		}),
+	}
+	cmd.Flags().StringSliceVar(&listen, "listen", nil, "listen on this `address` instead of the file's; may be repeated")
+	return cmd
+}
+
+// serve serves until the context is done.
+func (a *app) serve(ctx context.Context, listen []string) error {
+	c, err := configs.Load(a.config)
+	if err != nil {
+		return err
+	}
+	if len(listen) > 0 {
+		c.Listen = listen
+	}
+	// What the gateway itself writes is nobody else's business.
+	syscall.Umask(0o077)
+	found := findTools(ctx, c.Programs)
+	trail := audit.New(logWriter(a.stderr, c.LogLevel), time.Now)
+	server, keys, err := newGateway(c, found, trail)
+	if err != nil {
+		return err
+	}
+	listeners, err := listenOn(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	if err := trail.GatewayStarted(posture(c, found, keys, listeners)); err != nil {
+		return err
+	}
+	err = server.Serve(ctx, listeners...)
+	return errors.Join(err, trail.GatewayStopped(reason(ctx, err)))
+}
+
+// reason says why the gateway has ended.
+func reason(ctx context.Context, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return context.Cause(ctx).Error()
+}
+
+// newGateway puts the parts together.
+func newGateway(c *configs.Config, found tools, trail *audit.Trail) (*gateway.Server, []ssh.Signer, error) {
+	keys, err := loadHostKeys(c.HostKeys)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := makeHome(homeFolder(c)); err != nil {
+		return nil, nil, err
+	}
+	for _, f := range checkState(c) {
+		return nil, nil, f
+	}
+	set, err := registry.New(c.Clients)
+	if err != nil {
+		return nil, nil, err
+	}
+	trust := trustOf(c)
+	// The version is not told to peers: only who may come in needs to know.
+	server, err := gateway.New(gateway.Config{
+		HostKeys: keys, Clients: registry.NewStore(set), Host: found.host(c), Trail: trail,
+		Authorities: trust.Authorities, Revocations: trust.Revocations,
+		SessionsPerConnection: c.SessionsPerConnection,
+	})
+	return server, keys, err
+}
+
+func loadHostKeys(files []string) ([]ssh.Signer, error) {
+	var keys []ssh.Signer
+	for _, path := range files {
+		key, err := loadHostKey(path)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// makeHome makes the HOME of children where it is missing.
+func makeHome(path string) error {
+	err := durable.Mkdir(path, 0o500)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// trustOf copies what certificates are measured against.
+func trustOf(c *configs.Config) gateway.Trust {
+	trust := gateway.Trust{Authorities: c.Authorities}
+	if c.Revoked != nil {
+		trust.Revocations = c.Revoked
+	}
+	return trust
+}
+
+// posture is what the gateway says of itself at its start.
+func posture(c *configs.Config, found tools, keys []ssh.Signer, listeners []net.Listener) audit.Start {
+	s := audit.Start{
+		Version: thisBuild().Version, Clients: len(c.Clients), Policy: c.Hash, Confinement: confinement,
+	}
+	for _, l := range listeners {
+		s.Listen = append(s.Listen, l.Addr().String())
+	}
+	for _, k := range keys {
+		s.HostKeys = append(s.HostKeys, ssh.FingerprintSHA256(k.PublicKey()))
+	}
+	for _, t := range found.all() {
+		if t.Path == "" {
+			continue
+		}
+		p := audit.Program{Name: t.Name, Path: t.Path, Version: t.Version}
+		for _, h := range t.Holes {
+			p.Holes = append(p.Holes, h.Name)
+		}
+		s.Programs = append(s.Programs, p)
+	}
+	return s
+}
+
+// listenOn opens every address, or none.
+func listenOn(ctx context.Context, addresses []string) ([]net.Listener, error) {
+	var all []net.Listener
+	for _, address := range addresses {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			for _, open := range all {
+				open.Close()
+			}
+			return nil, fmt.Errorf("cannot listen on %q: %w; %s", address, innermost(err), listenRemedy(err))
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// innermost is what the system said, without the address, which the message has
+// already.
+func innermost(err error) error {
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		return call.Err
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+func listenRemedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another program, perhaps another postern, listens there: end it, or name another port with listen or --listen"
+	case errors.Is(err, syscall.EACCES):
+		return "ports below 1024 take root or CAP_NET_BIND_SERVICE: name a higher one with listen or --listen"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "this host has no such address: see ip address, and correct listen or --listen"
+	}
+	return `write it as "ADDRESS:PORT", or ":PORT" for all addresses`
+}
