@@ -1,0 +1,85 @@
+// Package e2e holds the scripts that start the real postern and talk to it
+// with stock clients: ssh, rsync of two ages, borg, dropbear, plink, paramiko.
+//
+// A script says what a person would type; verbs such as "server", "client" and
+// "sametree" set the scene and compare the outcome (see verbs_test.go). Scripts
+// under testdata/same must behave as under OpenSSH, and are shown to: with
+// POSTERN_E2E_BASELINE=sshd every one of them runs against a stock sshd instead
+// of postern, and [TestAsUnderSSHD] always does so for some.
+//
+// A missing tool fails the suite; nothing is skipped. [tools] names them all.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// Environment variables by which the suite hands things to its own parts.
+const (
+	envBaseline = "POSTERN_E2E_BASELINE" // "sshd": every script against sshd
+	envBinary   = "POSTERN_E2E_BINARY"   // the postern that was built
+	envRoot     = "POSTERN_E2E_ROOT"     // the folder that holds everything
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(suite{m}, map[string]func(){
+		"inside":  insideMain,
+		"connect": connectMain,
+		"raw-ssh": rawMain,
+	})
+}
+
+// suite builds postern once, before the tests, and cleans up after them.
+type suite struct{ m *testing.M }
+
+// Run is called by [testscript.Main], and not when the test binary runs as one
+// of its own helper commands.
+func (s suite) Run() int {
+	syscall.Umask(0o022)
+	root, err := os.MkdirTemp("", "postern-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(root)
+	if err := prepare(root); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	return s.m.Run()
+}
+
+// prepare checks the tools and builds the binary under test below root.
+func prepare(root string) error {
+	// Servers that run as another user must reach the folders below.
+	if err := os.Chmod(root, 0o711); err != nil {
+		return err
+	}
+	os.Setenv(envRoot, root)
+	if _, err := findTools(); err != nil {
+		return err
+	}
+	if onlyBaseline() {
+		return nil
+	}
+	binary := filepath.Join(root, "postern")
+	os.Setenv(envBinary, binary)
+	args := []string{"build", "-o", binary}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "../cmd/postern")...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("go build ../cmd/postern: %w\n%s", err, out)
+	}
+	return os.Chmod(binary, 0o755)
+}
+
+func onlyBaseline() bool { return os.Getenv(envBaseline) == "sshd" }

@@ -1,0 +1,170 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// versions says which rsync is on which side.
+type versions struct{ client, server string }
+
+// asNow is today's rsync on both sides.
+var asNow = versions{newRsync, newRsync}
+
+// TestRsync runs testdata/rsync with every pair of rsync versions. What is in
+// there behaves as under sshd.
+func TestRsync(t *testing.T) {
+	for _, v := range []versions{asNow, {oldRsync, newRsync}, {newRsync, oldRsync}, {oldRsync, oldRsync}} {
+		t.Run(v.client+"-to-"+v.server, func(t *testing.T) {
+			t.Parallel()
+			runScripts(t, scripts(t, "rsync"), set{versions: v, baseline: onlyBaseline()})
+		})
+	}
+}
+
+// TestBorgModes runs one script in every encryption mode that borg 1 has.
+func TestBorgModes(t *testing.T) {
+	for _, mode := range []string{"none", "authenticated", "authenticated-blake2", "repokey", "repokey-blake2", "keyfile", "keyfile-blake2"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			runScripts(t, scripts(t, "borgmodes"), set{versions: asNow, baseline: onlyBaseline(), env: []string{"mode=" + mode}})
+		})
+	}
+}
+
+// TestSame runs what else behaves as under sshd: large trees, other clients,
+// killed ones, borg, recipes.
+func TestSame(t *testing.T) {
+	runScripts(t, scripts(t, "same"), set{versions: asNow, baseline: onlyBaseline()})
+}
+
+// TestAsUnderSSHD runs against sshd, whatever the environment says, the scripts
+// whose outcome is the least obvious.
+func TestAsUnderSSHD(t *testing.T) {
+	var files []string
+	for _, name := range []string{"rsync/searchable_parent", "rsync/fifo_source", "rsync/single_file", "rsync/exit_status", "same/client_killed"} {
+		files = append(files, filepath.Join("testdata", name+".txtar"))
+	}
+	runScripts(t, files, set{versions: asNow, baseline: true})
+}
+
+// TestGate runs what only postern does.
+func TestGate(t *testing.T) {
+	if onlyBaseline() {
+		return
+	}
+	runScripts(t, scripts(t, "gate"), set{versions: asNow})
+}
+
+// scripts lists a folder of testdata; a folder without scripts is a mistake.
+func scripts(t *testing.T, folder string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", folder, "*.txtar"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts in testdata/%s: %v", folder, err)
+	}
+	return files
+}
+
+// set is what a run of scripts has in common.
+type set struct {
+	versions
+	baseline bool
+	env      []string
+}
+
+// runScripts runs each file as a parallel subtest in a world of its own.
+func runScripts(t *testing.T, files []string, s set) {
+	t.Helper()
+	testscript.Run(t, testscript.Params{
+		Files:              files,
+		WorkdirRoot:        workdirRoot(t),
+		Cmds:               verbs(),
+		Setup:              s.setup,
+		Condition:          s.condition,
+		RequireUniqueNames: true,
+	})
+}
+
+// workdirRoot is a folder that a server of another user can pass.
+func workdirRoot(t *testing.T) string {
+	t.Helper()
+	root, err := os.MkdirTemp(os.Getenv(envRoot), "run-")
+	if err == nil {
+		err = os.Chmod(root, 0o711)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// setup gives a script its world, and takes it down with all checks of what was
+// left behind.
+func (s set) setup(env *testscript.Env) error {
+	if err := os.Chmod(env.WorkDir, 0o755); err != nil {
+		return err
+	}
+	w, err := newWorld(env.WorkDir, s.baseline)
+	if err != nil {
+		return err
+	}
+	w.clientRsync, w.serverRsync = s.client, s.server
+	if err := w.useRsync(); err != nil {
+		return err
+	}
+	env.Values["world"] = w
+	for _, pair := range append(w.env(), s.env...) {
+		name, value, _ := strings.Cut(pair, "=")
+		env.Setenv(name, value)
+	}
+	env.Setenv("rsync_old", w.tools["rsync-"+oldRsync])
+	env.Setenv("rsync_new", w.tools["rsync-"+newRsync])
+	env.Setenv("postern", os.Getenv(envBinary))
+	tb := env.T().(testing.TB)
+	guard := time.AfterFunc(scriptTime, func() { w.giveUp(tb) })
+	env.Defer(func() {
+		guard.Stop()
+		if err := w.close(!tb.Failed()); err != nil {
+			tb.Error(err)
+		}
+		if !tb.Failed() {
+			os.RemoveAll(env.WorkDir)
+		}
+	})
+	return nil
+}
+
+// scriptTime is how long one script may take. A script that hangs is stopped,
+// so that its log tells where.
+const scriptTime = 3 * time.Minute
+
+// giveUp kills what the script runs.
+func (w *world) giveUp(tb testing.TB) {
+	left := strays(w.work)
+	tb.Errorf("the script hangs; killed after %s:\n%s", scriptTime, describe(left))
+	for _, p := range left {
+		syscall.Kill(p.pid, syscall.SIGKILL)
+	}
+}
+
+// condition lets a script say what only one of the two servers does.
+func (s set) condition(name string) (bool, error) {
+	switch name {
+	case "sshd":
+		return s.baseline, nil
+	case "postern":
+		return !s.baseline, nil
+	case "rsync-new-client":
+		return s.client == newRsync, nil
+	case "rsync-new-server":
+		return s.server == newRsync, nil
+	}
+	return false, os.ErrInvalid
+}

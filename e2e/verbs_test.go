@@ -1,0 +1,453 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
+)
+
+// verb is a command of the scripts; neg says that it was called with "!".
+type verb = func(ts *testscript.TestScript, neg bool, args []string)
+
+// plain makes a verb of a function that cannot be negated.
+func plain(f func(ts *testscript.TestScript, w *world, args []string) error) verb {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg {
+			ts.Fatalf("this command cannot be negated")
+		}
+		ts.Check(f(ts, worldOf(ts), args))
+	}
+}
+
+func worldOf(ts *testscript.TestScript) *world { return ts.Value("world").(*world) }
+
+// verbs are what scripts have beside the commands of testscript itself.
+func verbs() map[string]verb {
+	return map[string]verb{
+		"key":         plain(verbKey),
+		"client":      plain(verbClient),
+		"config":      plain(verbConfig),
+		"server":      plain(verbServer),
+		"host":        plain(verbHost),
+		"cut":         plain(verbCut),
+		"mktree":      plain(verbTree),
+		"mkfile":      plain(verbFile),
+		"mksparse":    plain(verbSparse),
+		"mkfifo":      plain(verbFIFO),
+		"nextday":     plain(verbNextDay),
+		"settimes":    plain(verbSetTimes),
+		"sametree":    plain(verbSameTree),
+		"odd-names":   plain(verbOddNames),
+		"samefile":    verbSameFile,
+		"occupies":    plain(verbOccupies),
+		"status":      plain(verbStatus),
+		"refused":     plain(verbRefused),
+		"rejected":    plain(verbRejected),
+		"unchanged":   plain(verbUnchanged),
+		"idle":        plain(verbIdle),
+		"await-child": plain(verbAwaitChild),
+		"await-file":  plain(verbAwaitFile),
+		"kill-tree":   plain(verbKillTree),
+		"logged":      plain(verbLogged),
+	}
+}
+
+// verbKey: key NAME TYPE[:BITS] makes a key pair.
+func verbKey(_ *testscript.TestScript, w *world, args []string) error {
+	if len(args) != 2 {
+		return errors.New("usage: key NAME TYPE[:BITS]")
+	}
+	return w.makeKey(args[0], args[1])
+}
+
+// verbClient: see [world.addClient].
+func verbClient(_ *testscript.TestScript, w *world, args []string) error {
+	_, err := w.addClient(args...)
+	return err
+}
+
+// verbConfig: config LINE adds a line to postern.yaml.
+func verbConfig(_ *testscript.TestScript, w *world, args []string) error {
+	w.config = append(w.config, args...)
+	return nil
+}
+
+// verbServer: server [-rsync VERSION] [-uid N] [-at PATH=FOLDER] [RULE...]
+// starts the server. Rules make a client "laptop" with a new key.
+func verbServer(ts *testscript.TestScript, w *world, args []string) error {
+	for len(args) >= 2 && strings.HasPrefix(args[0], "-") {
+		switch args[0] {
+		case "-rsync":
+			w.serverRsync = args[1]
+		case "-uid":
+			uid, err := strconv.Atoi(args[1])
+			if err != nil {
+				return err
+			}
+			w.uid = uid
+		case "-at":
+			at, folder, _ := strings.Cut(args[1], "=")
+			w.folders = append(w.folders, at+"="+w.path(folder))
+		default:
+			return fmt.Errorf("no flag %s", args[0])
+		}
+		args = args[2:]
+	}
+	if len(args) > 0 {
+		if _, err := w.addClient(append([]string{"laptop"}, args...)...); err != nil {
+			return err
+		}
+	}
+	if err := w.start(); err != nil {
+		return err
+	}
+	return w.tellScript(ts)
+}
+
+// tellScript puts into the environment what clients need that read no ssh_config.
+func (w *world) tellScript(ts *testscript.TestScript) error {
+	_, port, err := splitAddress(w.server.Address())
+	if err != nil {
+		return err
+	}
+	public, _, _, _, err := ssh.ParseAuthorizedKey([]byte(w.server.HostKey()))
+	if err != nil {
+		return err
+	}
+	ts.Setenv("PORT", port)
+	ts.Setenv("HOSTLINE", w.server.HostKey())
+	ts.Setenv("HOSTKEY", ssh.FingerprintSHA256(public))
+	return nil
+}
+
+// verbHost: host LINE... adds a block to ssh_config, before the others.
+// SERVER stands for the server's host:port.
+func verbHost(_ *testscript.TestScript, w *world, args []string) error {
+	block := strings.Join(args, "\n")
+	w.hosts = append(w.hosts, strings.ReplaceAll(block, "SERVER", w.server.Address()))
+	return w.writeHosts()
+}
+
+// verbCut: cut HOST up|down BYTES makes HOST a way to the server that is cut
+// once that many bytes have passed.
+func verbCut(ts *testscript.TestScript, w *world, args []string) error {
+	if len(args) != 3 {
+		return errors.New("usage: cut HOST up|down BYTES")
+	}
+	bytes, err := strconv.ParseInt(args[2], 10, 64)
+	if err != nil {
+		return err
+	}
+	c, err := newCutter(w.server.Address(), bytes, args[1] == "up")
+	if err != nil {
+		return err
+	}
+	w.cuts = append(w.cuts, c)
+	_, port, err := splitAddress(c.listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	return verbHost(ts, w, []string{"Host " + args[0], "  Port " + port, "  IdentityFile " + w.path("keys/"+w.clients[0].keys[0])})
+}
+
+// verbTree: mktree KIND FOLDER.
+func verbTree(ts *testscript.TestScript, _ *world, args []string) error {
+	return makeTree(args[0], ts.MkAbs(args[1]))
+}
+
+// verbFile: mkfile FILE SIZE [SEED] makes a file of random bytes.
+func verbFile(ts *testscript.TestScript, _ *world, args []string) error {
+	size, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	seed := uint64(0)
+	if len(args) > 2 {
+		if seed, err = strconv.ParseUint(args[2], 10, 64); err != nil {
+			return err
+		}
+	}
+	path := ts.MkAbs(args[0])
+	if err := write(path, random(seed, size), 0o644); err != nil {
+		return err
+	}
+	return errors.Join(setTime(path, epoch), setTime(filepath.Dir(path), epoch))
+}
+
+// verbSparse: mksparse FILE SIZE ISLANDS makes a large file fast: holes, with
+// so many islands of a random MiB.
+func verbSparse(ts *testscript.TestScript, _ *world, args []string) error {
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	if err != nil {
+		return err
+	}
+	islands, err := strconv.ParseInt(args[2], 10, 64)
+	if err != nil {
+		return err
+	}
+	var offsets []int64
+	for i := range islands {
+		offsets = append(offsets, i*(size/islands))
+	}
+	path := ts.MkAbs(args[0])
+	if err := sparseFile(path, size, 1<<20, offsets...); err != nil {
+		return err
+	}
+	return errors.Join(setTime(path, epoch), setTime(filepath.Dir(path), epoch))
+}
+
+// verbFIFO: mkfifo PATH.
+func verbFIFO(ts *testscript.TestScript, _ *world, args []string) error {
+	path := ts.MkAbs(args[0])
+	if err := unix.Mkfifo(path, 0o644); err != nil {
+		return err
+	}
+	return setTime(path, epoch)
+}
+
+// verbSetTimes: settimes FOLDER gives what a script made times of long ago.
+// rsync compares times by the second, so that a copy made in the same second as
+// its source keeps its own fraction, at some runs.
+func verbSetTimes(ts *testscript.TestScript, _ *world, args []string) error {
+	return setTimes(ts.MkAbs(args[0]))
+}
+
+// verbNextDay: nextday FOLDER N changes a mixed tree.
+func verbNextDay(ts *testscript.TestScript, _ *world, args []string) error {
+	day, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	return nextDay(ts.MkAbs(args[0]), day)
+}
+
+// verbSameTree: sametree [-ignore KIND,KIND] [-skip GLOB] A B.
+func verbSameTree(ts *testscript.TestScript, _ *world, args []string) error {
+	var ignore, skip []string
+	for len(args) > 2 {
+		switch args[0] {
+		case "-ignore":
+			ignore = strings.Split(args[1], ",")
+		case "-skip":
+			skip = append(skip, args[1])
+		default:
+			return fmt.Errorf("no flag %s", args[0])
+		}
+		args = args[2:]
+	}
+	found, err := sameTree(ts.MkAbs(args[0]), ts.MkAbs(args[1]), ignore, skip)
+	if err == nil && len(found) > 0 {
+		err = fmt.Errorf("%s and %s differ:\n%s", args[0], args[1], strings.Join(found, "\n"))
+	}
+	return err
+}
+
+// verbOddNames: odd-names [RSYNC-OPTION...] SRC NAS sends each folder of
+// SRC/folders to its name on the command line, and fetches all of them by name.
+func verbOddNames(ts *testscript.TestScript, w *world, args []string) error {
+	options, src, nas := args[:len(args)-2], ts.MkAbs(args[len(args)-2]), ts.MkAbs(args[len(args)-1])
+	back := filepath.Join(w.work, "odd")
+	rsync := func(arguments ...string) error {
+		err := ts.Exec("rsync", slices.Concat([]string{"-a", "--mkpath"}, options, arguments)...)
+		if err != nil {
+			err = fmt.Errorf("rsync %q: %w: %s", arguments, err, ts.ReadFile("stderr"))
+		}
+		return err
+	}
+	names, fetch := oddNames, []string(nil)
+	if slices.Contains(options, "-s") {
+		names = append(slices.Clone(names), onlySecluded...)
+	}
+	for _, name := range names {
+		if err := rsync(filepath.Join(src, "folders", name)+"/", "nas:"+filepath.Join(nas, "odd", name)); err != nil {
+			return err
+		}
+		fetch = append(fetch, "nas:odd/"+name)
+	}
+	if err := rsync(append(fetch, back)...); err != nil {
+		return err
+	}
+	for _, name := range names {
+		for _, copied := range []string{filepath.Join(nas, "odd", name), filepath.Join(back, name)} {
+			found, err := sameTree(filepath.Join(src, "folders", name), copied, nil, nil)
+			if err != nil || len(found) > 0 {
+				return fmt.Errorf("%q: %q %v", copied, found, err)
+			}
+		}
+	}
+	return errors.Join(os.RemoveAll(back), os.RemoveAll(filepath.Join(nas, "odd")))
+}
+
+// verbSameFile: [!] samefile A B tells whether two names are one file.
+func verbSameFile(ts *testscript.TestScript, neg bool, args []string) {
+	a, err := os.Lstat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	b, err := os.Lstat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if os.SameFile(a, b) == neg {
+		ts.Fatalf("%s and %s: same file is %v", args[0], args[1], !neg)
+	}
+}
+
+// verbOccupies: occupies FILE MOST fails when the file takes more bytes of disk.
+func verbOccupies(ts *testscript.TestScript, _ *world, args []string) error {
+	var stat unix.Stat_t
+	if err := unix.Lstat(ts.MkAbs(args[0]), &stat); err != nil {
+		return err
+	}
+	most, err := strconv.ParseInt(args[1], 10, 64)
+	if err == nil && stat.Blocks*512 > most {
+		err = fmt.Errorf("%s takes %d bytes of disk, more than %d", args[0], stat.Blocks*512, most)
+	}
+	return err
+}
+
+// verbStatus: status N COMMAND ARG... runs a command that must end so. N may be
+// several numbers with "|" between them.
+func verbStatus(ts *testscript.TestScript, _ *world, args []string) error {
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		return err
+	}
+	ts.Logf("[stdout]\n%s[stderr]\n%s", ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	if !slices.Contains(strings.Split(args[0], "|"), strconv.Itoa(got)) {
+		return fmt.Errorf("exit status %d, not %s", got, args[0])
+	}
+	return nil
+}
+
+// verbRefused: refused N COMMAND ARG... runs a command that the gateway must
+// refuse: with this exit status and its one line, and without having started a
+// process or touched anything.
+func verbRefused(ts *testscript.TestScript, w *world, args []string) error {
+	before, err := w.mark()
+	if err != nil {
+		return err
+	}
+	if err := verbStatus(ts, w, args); err != nil {
+		return err
+	}
+	if err := refusalLine(ts.ReadFile("stderr")); err != nil {
+		return err
+	}
+	return before.nothingHappened(w)
+}
+
+// verbRejected: rejected COMMAND ARG... runs an ssh command for which there is
+// no login.
+func verbRejected(ts *testscript.TestScript, w *world, args []string) error {
+	before, err := w.mark()
+	if err != nil {
+		return err
+	}
+	if err := verbStatus(ts, w, append([]string{"255|12|2|1"}, args...)); err != nil {
+		return err
+	}
+	if !strings.Contains(ts.ReadFile("stderr"), "Permission denied (publickey)") {
+		return errors.New(`stderr does not say "Permission denied (publickey)"`)
+	}
+	return before.nothingHappened(w)
+}
+
+// verbUnchanged: unchanged COMMAND ARG... runs a command, whatever its result,
+// and fails when anything on the server's disk has changed.
+func verbUnchanged(ts *testscript.TestScript, w *world, args []string) error {
+	before, err := w.mark()
+	if err != nil {
+		return err
+	}
+	var exit *exec.ExitError
+	if err := ts.Exec(args[0], args[1:]...); err != nil && !errors.As(err, &exit) {
+		return err
+	}
+	ts.Logf("[stdout]\n%s[stderr]\n%s", ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	return before.nothingChanged()
+}
+
+// verbIdle waits until the server has ended all that it started.
+func verbIdle(_ *testscript.TestScript, w *world, _ []string) error {
+	if p, ok := w.server.(*postern); ok {
+		return p.idle()
+	}
+	return until(func() (bool, string) {
+		left := strays(w.work)
+		return len(left) == 0, "these processes are left:\n" + describe(left)
+	})
+}
+
+// verbAwaitChild: await-child WORD waits until the server runs a process whose
+// arguments have the word.
+func verbAwaitChild(_ *testscript.TestScript, w *world, args []string) error {
+	return until(func() (bool, string) {
+		for _, p := range w.serverSide() {
+			if strings.Contains(p.text, args[0]) {
+				return true, ""
+			}
+		}
+		return false, "the server runs no " + args[0]
+	})
+}
+
+// verbAwaitFile: await-file GLOB [SIZE] waits for a file of at least that size.
+func verbAwaitFile(ts *testscript.TestScript, _ *world, args []string) error {
+	size := int64(0)
+	if len(args) > 1 {
+		var err error
+		if size, err = strconv.ParseInt(args[1], 10, 64); err != nil {
+			return err
+		}
+	}
+	return until(func() (bool, string) {
+		found, _ := filepath.Glob(ts.MkAbs(args[0]))
+		for _, path := range found {
+			if info, err := os.Lstat(path); err == nil && info.Size() >= size {
+				return true, ""
+			}
+		}
+		return false, "no file " + args[0]
+	})
+}
+
+// verbKillTree: kill-tree kills all commands in the background, and whatever
+// they started, at once and with SIGKILL: the machine lost its power.
+func verbKillTree(ts *testscript.TestScript, _ *world, _ []string) error {
+	for _, cmd := range ts.BackgroundCmds() {
+		family := append(descendants(cmd.Process.Pid), process{pid: cmd.Process.Pid})
+		for _, p := range family {
+			syscall.Kill(p.pid, syscall.SIGSTOP)
+		}
+		for _, p := range family {
+			syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+	}
+	return nil
+}
+
+// verbLogged: logged TEXT... waits for a record of the gateway with all of them.
+func verbLogged(_ *testscript.TestScript, w *world, args []string) error {
+	p, ok := w.server.(*postern)
+	if !ok {
+		return errors.New("only postern keeps records")
+	}
+	_, err := p.log.await(0, func(line string) bool {
+		return !slices.ContainsFunc(args, func(text string) bool { return !strings.Contains(line, text) })
+	})
+	if err != nil {
+		return fmt.Errorf("%q: %w", args, err)
+	}
+	return nil
+}
