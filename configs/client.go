@@ -73,11 +73,7 @@ func readClient(s *source, h host) *clientFile {
 }
 
 func (c *clientFile) keys(n ast.Node) {
-	items, ok := c.list(n, "keys")
-	if ok && len(items) == 0 {
-		c.fault(markOf(n), "write one, or remove the key; to shut a client out, write disabled: true", "keys is empty")
-	}
-	for _, item := range items {
+	for _, item := range c.list(n, "keys", "write one, or remove the key; to shut a client out, write disabled: true") {
 		line, ok := c.keyLine(item)
 		if !ok {
 			continue
@@ -104,10 +100,7 @@ func (c *clientFile) keyLine(n ast.Node) (string, bool) {
 }
 
 func (c *clientFile) principals(n ast.Node) {
-	if items, ok := c.list(n, "principals"); ok && len(items) == 0 {
-		c.fault(markOf(n), "write one, or remove the key", "principals is empty")
-	}
-	c.words(n, "principals", func(at mark, name string) {
+	c.words(n, "principals", "write one, or remove the key", func(at mark, name string) {
 		if message, remedy := badName(name); message != "" {
 			c.fault(at, remedy, "principals: %s", message)
 			return
@@ -129,10 +122,8 @@ func (c *clientFile) login(n ast.Node) {
 }
 
 func (c *clientFile) from(n ast.Node) {
-	if items, ok := c.list(n, "from"); ok && len(items) == 0 {
-		c.fault(markOf(n), "write one, or remove the key to allow every address; to shut a client out, write disabled: true", "from is empty")
-	}
-	c.words(n, "from", func(at mark, text string) {
+	const ifEmpty = "write one, or remove the key to allow every address; to shut a client out, write disabled: true"
+	c.words(n, "from", ifEmpty, func(at mark, text string) {
 		network, message, remedy := parseNetwork(text)
 		if message != "" {
 			c.fault(at, remedy, "from: %q %s", text, message)
@@ -160,8 +151,7 @@ func (c *clientFile) expires(n ast.Node) {
 }
 
 func (c *clientFile) allow(n ast.Node) {
-	items, _ := c.list(n, "allow")
-	for i, item := range items {
+	for i, item := range c.list(n, "allow", "") {
 		m, ok := c.child(item, fmt.Sprintf("rule %d of allow", i+1))
 		if ok {
 			c.rule(m)

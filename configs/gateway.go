@@ -69,10 +69,7 @@ func defaults(path string) *Config {
 
 func (g *gatewayFile) listen(n ast.Node) {
 	g.config.Listen = nil
-	if items, ok := g.list(n, "listen"); ok && len(items) == 0 {
-		g.fault(markOf(n), "name an address, or remove the key for the default", "listen is empty")
-	}
-	g.words(n, "listen", func(at mark, address string) {
+	g.words(n, "listen", "name an address, or remove the key for the default", func(at mark, address string) {
 		message, remedy := badListen(address)
 		if slices.Contains(g.config.Listen, address) {
 			message, remedy = fmt.Sprintf("%q occurs twice", address), "remove one"
@@ -108,7 +105,7 @@ func (g *gatewayFile) absolute(path string) string {
 }
 
 func (g *gatewayFile) hostKeys(n ast.Node) {
-	g.words(n, "host_keys", func(at mark, path string) {
+	g.words(n, "host_keys", "", func(at mark, path string) {
 		path = g.absolute(path)
 		if slices.Contains(g.config.HostKeys, path) {
 			g.fault(at, "remove one", "host_keys: %q occurs twice", path)
@@ -136,7 +133,8 @@ func (g *gatewayFile) program(n ast.Node, name string, to *string) {
 		return
 	}
 	if message, remedy := badPath(path); message != "" {
-		g.fault(markOf(n), remedy, "programs.%s %s", name, message)
+		g.fault(markOf(n), remedy, "programs.%s: %s", name, message)
+		return
 	}
 	*to = path
 }
@@ -149,7 +147,7 @@ func (g *gatewayFile) aliasLists(n ast.Node) {
 	known := fields{}
 	for _, name := range []string{"rsync", "borg", "borg2"} {
 		known[name] = func(n ast.Node) {
-			g.words(n, "aliases."+name, func(at mark, word string) { g.alias(at, name, word) })
+			g.words(n, "aliases."+name, "", func(at mark, word string) { g.alias(at, name, word) })
 		}
 	}
 	g.mapping(m, known, nil)
@@ -159,7 +157,7 @@ func (g *gatewayFile) aliasLists(n ast.Node) {
 // first word of a command, so it is one word.
 func (g *gatewayFile) alias(at mark, program, word string) {
 	if message, remedy := badName(word); message != "" {
-		g.fault(at, remedy, "aliases.%s %s", program, message)
+		g.fault(at, remedy, "aliases.%s: %s", program, message)
 	}
 	if holder, taken := g.aliases[word]; taken {
 		g.fault(at, "keep one", "aliases.%s: %q is an alias of %s already", program, word, holder)
@@ -183,7 +181,7 @@ func (g *gatewayFile) certificates(n ast.Node) {
 
 func (g *gatewayFile) authorities(n ast.Node) {
 	seen := map[string]bool{}
-	g.words(n, "certificates.authorities", func(at mark, line string) {
+	g.words(n, "certificates.authorities", "", func(at mark, line string) {
 		key, faults := parseKey(line)
 		if key.NoTouchRequired {
 			faults = append(faults, faultf("remove it", "key of a CA has the option \"no-touch-required\""))

@@ -76,20 +76,23 @@ func (s *source) child(n ast.Node, key string) (*ast.MappingNode, bool) {
 	return m, ok
 }
 
-// list returns the items of the value, or complains.
-func (s *source) list(n ast.Node, key string) ([]ast.Node, bool) {
+// list returns the items of the value, or complains. Where ifEmpty is given, it
+// is the remedy for a list without items.
+func (s *source) list(n ast.Node, key, ifEmpty string) []ast.Node {
 	l, ok := n.(*ast.SequenceNode)
 	if !ok {
 		s.fault(markOf(n), fmt.Sprintf("write it as a list: %s: [ITEM, ITEM]", key), "%s must be a list, not %s", key, kindOf(n))
-		return nil, false
+		return nil
 	}
-	return l.Values, true
+	if len(l.Values) == 0 && ifEmpty != "" {
+		s.fault(markOf(n), ifEmpty, "%s is empty", key)
+	}
+	return l.Values
 }
 
-// words returns the value as a list of text.
-func (s *source) words(n ast.Node, key string, each func(at mark, word string)) {
-	items, _ := s.list(n, key)
-	for _, item := range items {
+// words hands each item of a list of text to each.
+func (s *source) words(n ast.Node, key, ifEmpty string, each func(at mark, word string)) {
+	for _, item := range s.list(n, key, ifEmpty) {
 		if word, ok := s.word(item, key); ok {
 			each(markOf(item), word)
 		}
@@ -105,7 +108,7 @@ func (s *source) word(n ast.Node, key string) (string, bool) {
 	case *ast.LiteralNode:
 		text = strings.TrimRight(n.Value.Value, "\n")
 	default:
-		s.fault(markOf(n), "quote it if it is meant", "%s must be text, not %s", key, kindOf(n))
+		s.fault(markOf(n), textRemedy(n), "%s must be text, not %s", key, kindOf(n))
 		return "", false
 	}
 	if message, remedy := badText(text); message != "" {
@@ -113,6 +116,15 @@ func (s *source) word(n ast.Node, key string) (string, bool) {
 		return "", false
 	}
 	return text, true
+}
+
+// textRemedy says how to make text of a value.
+func textRemedy(n ast.Node) string {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.SequenceNode:
+		return "write one value, in quotes if it holds \": \""
+	}
+	return "quote it if it is meant"
 }
 
 // choice returns the value as one of the words, or complains.
@@ -136,11 +148,14 @@ func (s *source) yes(n ast.Node, key string, flag *bool) {
 	*flag = b.Value
 }
 
-// shown returns a scalar as the file has it, quoted, and the kind of anything
-// else.
+// shown returns text and numbers as the file has them, quoted, and the kind of
+// anything else.
 func shown(n ast.Node) string {
-	if text, ok := n.(*ast.StringNode); ok {
-		return strconv.Quote(text.Value)
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return strconv.Quote(n.Value)
+	case *ast.IntegerNode, *ast.FloatNode:
+		return strconv.Quote(n.GetToken().Value)
 	}
 	return kindOf(n)
 }

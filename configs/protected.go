@@ -36,7 +36,7 @@ func ProgramFolders() []string {
 func systemFolders() []string {
 	return []string{
 		"/etc", "/proc", "/sys", "/dev", "/boot",
-		"/sbin", "/usr/sbin", "/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec",
+		"/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/sbin", "/lib", "/lib32", "/lib64",
 	}
 }
 
@@ -117,13 +117,16 @@ func (p *protected) look(path string) entry {
 // folder of a rule. One that does not exist is none: it may be on a disk that is
 // not there now.
 func (p *protected) badFolder(path string) (fault, bool) {
+	if f, bad := p.overlap(path); bad {
+		return f, true
+	}
 	if f, bad := p.throughLink(path); bad {
 		return f, true
 	}
 	if e := p.look(path); e.exists && !e.isDir {
 		return faultf("name a folder", "%q is not a folder", path), true
 	}
-	return p.overlap(path)
+	return fault{}, false
 }
 
 // throughLink finds a symbolic link in the path: whoever can change it chooses

@@ -75,6 +75,11 @@ func (s *source) place(at int) mark {
 // fault adds a problem at the mark.
 func (s *source) fault(m mark, remedy, format string, args ...any) {
 	s.found++
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = shorten(text)
+		}
+	}
 	p := Problem{
 		File: s.name, Line: m.line, Column: m.column,
 		Message: fmt.Sprintf(format, args...), Remedy: remedy,
@@ -83,6 +88,16 @@ func (s *source) fault(m mark, remedy, format string, args ...any) {
 		p.Excerpt = excerpt(s.line(m.line), m.column)
 	}
 	s.report.add(p)
+}
+
+// maxShown bounds what a message repeats of a file.
+const maxShown = 200
+
+func shorten(text string) string {
+	if len(text) <= maxShown {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxShown], "") + "..."
 }
 
 // line returns the nth line, counted from 1.

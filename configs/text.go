@@ -17,7 +17,7 @@ func badText(text string) (message, remedy string) {
 	for _, r := range text {
 		switch {
 		case r == '\n':
-			return "has more than one line", "write it on one line"
+			return "has more than one line", "write it on one line; several belong in items of their own"
 		case !unicode.IsPrint(r):
 			return fmt.Sprintf("holds the character %U, which cannot be printed", r), "remove it"
 		}
@@ -34,7 +34,7 @@ func badName(text string) (message, remedy string) {
 		return fmt.Sprintf("%q holds a space", text), "write names as items of their own, without spaces"
 	}
 	if len(text) > maxName {
-		return fmt.Sprintf("is longer than %d bytes", maxName), "use a shorter one"
+		return fmt.Sprintf("the name is longer than %d bytes", maxName), "use a shorter one"
 	}
 	return "", ""
 }
@@ -53,11 +53,11 @@ func badPath(path string) (message, remedy string) {
 	case !filepath.IsAbs(path):
 		return fmt.Sprintf("%q is not an absolute path", path), "write the whole path, beginning with /"
 	case clean == "/":
-		return "cannot be the root of the file system", "name a folder below it"
+		return fmt.Sprintf("%q is the root of the file system", path), "name a folder below it"
 	case clean != path:
 		return fmt.Sprintf("%q is not written plainly", path), "write " + clean
 	case len(path) > maxPath:
-		return fmt.Sprintf("is longer than %d bytes", maxPath), "use a shorter one"
+		return fmt.Sprintf("the path is longer than %d bytes", maxPath), "use a shorter one"
 	}
 	return "", ""
 }

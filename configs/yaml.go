@@ -2,6 +2,7 @@ package configs
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -35,13 +36,13 @@ func (s *source) parse() *ast.MappingNode {
 		return nil
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		s.fault(mark{}, "start from the sample that postern init writes", "the file is empty")
+		s.fault(mark{}, "write its keys, or remove it", "the file is empty")
 		return nil
 	}
 	body := file.Docs[0].Body
 	root, ok := body.(*ast.MappingNode)
 	if !ok {
-		s.fault(markOf(body), "write one \"key: value\" on each line", "the file is %s, not a list of keys", kindOf(body))
+		s.fault(markOf(body), "write one \"key: value\" on each line", "the file must hold keys and their values, not %s", kindOf(body))
 		return nil
 	}
 	return root
@@ -63,10 +64,10 @@ func guarded[T any](call func() (T, error)) (result T, err error) {
 
 // syntaxFault reports what the parser says.
 func (s *source) syntaxFault(err error) {
-	const remedy = "compare with the sample that postern init writes; indent with spaces, quote text that holds \": \" or \" #\""
+	const remedy = "indent with spaces, and quote text that holds \": \" or \" #\""
 	var located yaml.Error
 	if errors.As(err, &located) {
-		s.fault(markOfToken(located.GetToken()), remedy, "%s", located.GetMessage())
+		s.fault(markOfToken(located.GetToken()), remedy, "%s", strings.ReplaceAll(located.GetMessage(), "\t", `\t`))
 		return
 	}
 	s.fault(mark{}, remedy, "%v", err)
@@ -126,7 +127,7 @@ func unwanted(t *token.Token, brackets int) (message, remedy string) {
 		return "explicit keys (?) are refused", "write \"key: value\""
 	}
 	if brackets > maxBrackets || structural(t.Type) && brackets == 0 && t.Position.Column > maxIndention {
-		return "the file is nested too deeply", "compare with the sample that postern init writes"
+		return "the file is nested too deeply", "write it flatter"
 	}
 	return "", ""
 }
