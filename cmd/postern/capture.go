@@ -78,12 +78,10 @@ func readSent(args []string, stdin io.Reader) (sent, error) {
 		s.Login = login
 	}
 	s.Exec = strings.Join(args[1:], " ")
-	request, refusal := policy.Parse(s.Exec)
-	if refusal != nil || !request.Secluded() {
-		return s, nil
-	}
 	var err error
-	s.Secluded, err = readSecluded(stdin)
+	if request, refusal := policy.Parse(s.Exec); refusal == nil && request.Secluded() {
+		s.Secluded, err = readSecluded(stdin)
+	}
 	return s, err
 }
 

@@ -99,11 +99,11 @@ func checkProgram(t tool) []finding {
 		all = append(all, caution(t.Path, fmt.Sprintf("%s %s is older than %s, which closed %s", t.Name, t.Version, h.ClosedIn, h.Name),
 			"update it, or see whether your distribution closed this under the older number"))
 	}
-	real, err := filepath.EvalSymlinks(t.Path)
+	target, err := filepath.EvalSymlinks(t.Path)
 	if err != nil {
 		return append(all, mistake(t.Path, err.Error(), "install it again"))
 	}
-	for _, path := range []string{real, filepath.Dir(real)} {
+	for _, path := range []string{target, filepath.Dir(target)} {
 		all = append(all, checkOwners(path, "can replace what every session runs")...)
 	}
 	return all

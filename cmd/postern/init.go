@@ -90,7 +90,7 @@ func (a *app) init(listen []string, state string) error {
 		return err
 	}
 	if !a.json {
-		a.nextSteps(result)
+		a.nextSteps()
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func (r initialised) print(w io.Writer) {
 }
 
 // nextSteps tells what to type next, with the flags that it takes.
-func (a *app) nextSteps(r initialised) {
+func (a *app) nextSteps() {
 	postern := "postern"
 	if a.config != configs.DefaultPath {
 		postern += " --config " + shellWord(a.config)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -90,7 +91,8 @@ func jsonField(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// listTree writes what lies below a folder to a file: names, modes and content.
+// listTree writes what lies below a folder to a file: names, modes and hashes of
+// the content. Files named before and after are such lists, and left out.
 func listTree(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: tree folder file")
@@ -102,15 +104,15 @@ func listTree(ts *testscript.TestScript, neg bool, args []string) {
 			return err
 		}
 		info, err := d.Info()
-		if err != nil {
+		if err != nil || d.Name() == "before" || d.Name() == "after" {
 			return err
 		}
-		content := ""
+		var content []byte
 		if info.Mode().IsRegular() {
-			content = ts.ReadFile(path)
+			content = []byte(ts.ReadFile(path))
 		}
 		name, err := filepath.Rel(root, path)
-		fmt.Fprintf(&b, "%s %s %q\n", info.Mode(), name, content)
+		fmt.Fprintf(&b, "%s %s %x\n", info.Mode(), name, sha256.Sum256(content))
 		return err
 	}))
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()), 0o600))

@@ -66,7 +66,8 @@ func (o *output) errorLine(err error) {
 	fmt.Fprintf(o.stderr, "postern: %v\n", err)
 }
 
-// table prints rows in columns. Cells are made safe for a terminal.
+// table prints rows in columns. Cells are made safe for a terminal. What w says
+// of a failed write is for whoever made w.
 func table(w io.Writer, rows [][]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {

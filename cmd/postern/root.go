@@ -121,6 +121,3 @@ Begin with "postern init", then "postern client add", then "postern serve".`)
 	)
 	return root
 }
-
-// hostKeyFile is the host key that every gateway has, below its state folder.
-const hostKeyFile = "ssh_host_ed25519_key"

@@ -46,9 +46,26 @@ type borgLine struct {
 	path string
 }
 
-// remoteRepository matches the locations of borg 1.x that lie on another host
-// (class Location in parseformat.py): ssh://, or a colon before any slash.
-var remoteRepository = regexp.MustCompile(`^(?:ssh://(?:[^@:/]+@)?(?:\[[0-9a-fA-F:.]+\]|[^:/\[\]]+)(?::\d+)?(/.+)|(?:[^@:/]+@)?(?:\[[0-9a-fA-F:.]+\]|[^:/\[\]@]+):([^:].*))$`)
+// The locations of borg 1.x that lie on another host, up to their path, from
+// class Location in parseformat.py.
+var (
+	urlLocation = regexp.MustCompile(`^ssh://(?:[^@:/]+@)?(?:\[[0-9a-fA-F:.]+\]|[^:/\[\]@]+)(?::\d+)?(/.*)$`)
+	scpLocation = regexp.MustCompile(`^(?:[^@:/]+@)?(?:\[[0-9a-fA-F:.]+\]|[^:/\[\]@]+):([^:].*)$`)
+)
+
+// splitLocation returns the repository of a location on another host, without an
+// archive, and its path alone.
+func splitLocation(location string) (repository, path string, ok bool) {
+	at := urlLocation.FindStringSubmatchIndex(location)
+	if at == nil {
+		at = scpLocation.FindStringSubmatchIndex(location)
+		if at == nil || strings.HasPrefix(location[at[2]:], "//") {
+			return "", "", false
+		}
+	}
+	path, _, _ = strings.Cut(location[at[2]:], "::")
+	return location[:at[2]] + path, path, path != ""
+}
 
 // parseBorgLine takes the words after "borg" apart. Options may stand anywhere
 // up to "--".
@@ -106,12 +123,10 @@ func (l *borgLine) locate(operands []string) error {
 	if len(operands) <= at {
 		return usagef("the borg command names no repository; write it out as ssh://HOST/PATH or HOST:PATH (for borg 2, give the exec string instead)")
 	}
-	repository, _, _ := strings.Cut(operands[at], "::")
-	match := remoteRepository.FindStringSubmatch(repository)
-	if match == nil {
+	var ok bool
+	if l.repository, l.path, ok = splitLocation(operands[at]); !ok {
 		return usagef("%q is no repository on another host; write it out as ssh://HOST/PATH or HOST:PATH", operands[at])
 	}
-	l.repository, l.path = repository, match[1]+match[2]
 	return nil
 }
 
