@@ -33,14 +33,14 @@ func (p Problem) String() string {
 	if p.Line > 0 {
 		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
 	}
-	b.WriteString(": " + p.Message + "\n")
+	b.WriteString(": " + visible(p.Message) + "\n")
 	for line := range strings.Lines(p.Excerpt) {
 		b.WriteString("    " + line)
 	}
 	if p.Excerpt != "" {
 		b.WriteString("\n")
 	}
-	b.WriteString("  remedy: " + p.Remedy)
+	b.WriteString("  remedy: " + visible(p.Remedy))
 	return b.String()
 }
 

@@ -11,11 +11,12 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// The YAML library calls itself for each level and walks a mapping once for
-// each of its keys. These bounds keep the worst file of [maxFile] bytes under a
-// second, and lie far above what a configuration needs.
+// The YAML library calls itself for each level, without limit, and walks a
+// mapping once for each of its keys. These bounds keep the worst file of
+// [maxFile] bytes under a second, where it could take minutes or the whole stack,
+// and lie far above what a configuration needs.
 const (
-	maxTokens    = 50_000
+	maxTokens    = 20_000
 	maxBrackets  = 16
 	maxIndention = 128
 )
