@@ -73,39 +73,31 @@ func strong(key ssh.PublicKey) bool {
 	return ok && public.N.BitLen() >= minRSA
 }
 
-// hostKeys returns the signers such that none signs with SHA-1, which the
-// library would offer for RSA.
-func hostKeys(signers []ssh.Signer) ([]ssh.Signer, error) {
+// hostKeys returns the signers such that each signs with one of [signatures]
+// alone; for RSA the library would offer SHA-1.
+func hostKeys(signers []ssh.Signer) ([]ssh.MultiAlgorithmSigner, error) {
 	if len(signers) == 0 {
 		return nil, errors.New("there is no host key; postern init makes one")
 	}
-	var kept []ssh.Signer
+	var kept []ssh.MultiAlgorithmSigner
 	for _, signer := range signers {
 		key := signer.PublicKey()
-		if !strong(key) {
+		able, ok := signer.(ssh.AlgorithmSigner)
+		if !ok || !strong(key) {
 			return nil, fmt.Errorf("host key %s is of type %s, which is not served or too short", ssh.FingerprintSHA256(key), key.Type())
 		}
-		for _, other := range kept {
-			if other.PublicKey().Type() == key.Type() {
-				return nil, fmt.Errorf("there are two host keys of type %s", key.Type())
-			}
+		if slices.ContainsFunc(kept, func(k ssh.MultiAlgorithmSigner) bool { return k.PublicKey().Type() == key.Type() }) {
+			return nil, fmt.Errorf("there are two host keys of type %s", key.Type())
 		}
+		algorithms := []string{key.Type()}
 		if key.Type() == ssh.KeyAlgoRSA {
-			limited, err := withoutSHA1(signer)
-			if err != nil {
-				return nil, err
-			}
-			signer = limited
+			algorithms = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
 		}
-		kept = append(kept, signer)
+		limited, err := ssh.NewSignerWithAlgorithms(able, algorithms)
+		if err != nil {
+			return nil, fmt.Errorf("host key %s: %w", ssh.FingerprintSHA256(key), err)
+		}
+		kept = append(kept, limited)
 	}
 	return kept, nil
-}
-
-func withoutSHA1(signer ssh.Signer) (ssh.Signer, error) {
-	able, ok := signer.(ssh.AlgorithmSigner)
-	if !ok {
-		return nil, errors.New("the RSA host key can sign with SHA-1 alone")
-	}
-	return ssh.NewSignerWithAlgorithms(able, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
 }

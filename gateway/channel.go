@@ -93,6 +93,10 @@ type session struct {
 func (s *session) serve(requests <-chan *ssh.Request) {
 	defer s.work.Wait()
 	defer close(s.closed)
+	defer func() {
+		for range requests { // only after a panic are there any left
+		}
+	}()
 	defer s.survive()
 	for req := range requests {
 		s.answer(req)

@@ -59,6 +59,12 @@ type connection struct {
 	heard atomic.Uint64
 	cut   atomic.Bool
 
+	// The stages of a handshake, each closed once: the keys are exchanged,
+	// the authentication has begun, the connection is closed. ahead is what
+	// was read between the first two.
+	exchanged, authenticating, closed stage
+	ahead                             int
+
 	// Only the handshake's goroutine writes these, and nobody reads them
 	// before it is over.
 	about      audit.Connection
@@ -79,6 +85,7 @@ func newConnection(ctx context.Context, s *Server, conn net.Conn) *connection {
 	c := &connection{
 		Conn: conn, server: s, start: s.config.Now(),
 		handlers: newCrew(), sessions: newCrew(),
+		exchanged: newStage(), authenticating: newStage(), closed: newStage(),
 		channels: budget{now: s.config.Now}, requests: budget{now: s.config.Now},
 	}
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
@@ -128,9 +135,10 @@ func (c *connection) handshakeAndServe() (failure error) {
 			failure = err
 		},
 	}
-	for _, key := range c.server.config.HostKeys {
-		s.HostSigners = append(s.HostSigners, key)
+	for _, key := range c.server.hostKeys {
+		s.HostSigners = append(s.HostSigners, hostKey{key, c.exchanged.reach})
 	}
+	defer c.drain()
 	s.HandleConn(c)
 	return failure
 }
@@ -159,7 +167,7 @@ func (c *connection) admit(peer ssh.ConnMetadata, who Identity) error {
 // end closes the connection. The first reason counts.
 func (c *connection) end(why ending) {
 	c.cancel(why)
-	c.Conn.Close()
+	c.Close()
 }
 
 // leaving is the reason when the peer ended the connection.
@@ -189,7 +197,7 @@ func (c *connection) windDown() {
 	case <-c.sessions.dismiss():
 	case <-limit.C:
 	}
-	c.Conn.Close()
+	c.Close()
 }
 
 // survive ends a connection whose goroutine panicked, and nothing else. It is
@@ -234,9 +242,12 @@ func (c *connection) recordEnd(failure error) {
 
 // Read implements [net.Conn].
 func (c *connection) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
+	n, err := c.Conn.Read(b[:c.hold(len(b))])
 	if n > 0 {
 		c.heard.Add(1)
+		if c.exchanged.isReached() {
+			c.ahead += n
+		}
 	}
 	if err != nil {
 		c.cut.Store(true)
@@ -247,3 +258,9 @@ func (c *connection) Read(b []byte) (int, error) {
 // SetDeadline does nothing: the library sets one without a time at each read and
 // write, which costs a lock and would undo any other.
 func (c *connection) SetDeadline(time.Time) error { return nil }
+
+// Close implements [net.Conn].
+func (c *connection) Close() error {
+	c.closed.reach()
+	return c.Conn.Close()
+}

@@ -46,3 +46,25 @@ func (c *crew) dismiss() <-chan struct{} {
 	}
 	return c.gone
 }
+
+// stage is a point that is reached once and stays reached.
+type stage struct {
+	// reached is closed when it is.
+	reached <-chan struct{}
+	reach   func()
+}
+
+func newStage() stage {
+	reached := make(chan struct{})
+	return stage{reached: reached, reach: sync.OnceFunc(func() { close(reached) })}
+}
+
+// isReached reports whether it is.
+func (s stage) isReached() bool {
+	select {
+	case <-s.reached:
+		return true
+	default:
+		return false
+	}
+}

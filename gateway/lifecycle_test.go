@@ -298,3 +298,5 @@ func readLine(t *testing.T, r io.Reader) string {
 		}
 	}
 }
+
+func asError[T error](err error, target *T) bool { return errors.As(err, target) }

@@ -43,8 +43,11 @@ func (c *connection) authentication(ctx gliderssh.Context) *ssh.ServerConfig {
 			}
 			return permissions, err
 		},
-		PreAuthConnCallback: func(peer ssh.ServerPreAuthConn) { c.preauth = peer },
-		AuthLogCallback:     c.attempted,
+		PreAuthConnCallback: func(peer ssh.ServerPreAuthConn) {
+			c.preauth = peer
+			c.authenticating.reach()
+		},
+		AuthLogCallback: c.attempted,
 	}
 }
 

@@ -64,6 +64,7 @@ type Config struct {
 // Server is a gateway. It serves once.
 type Server struct {
 	config      Config
+	hostKeys    []ssh.MultiAlgorithmSigner
 	algorithms  ssh.Config
 	connections *crew
 	// buffers hold *[streamBuffer]byte.
@@ -79,9 +80,9 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.HostKeys = keys
 	return &Server{
 		config:      config.withDefaults(),
+		hostKeys:    keys,
 		algorithms:  modern(),
 		connections: newCrew(),
 		buffers:     sync.Pool{New: func() any { return new([streamBuffer]byte) }},
