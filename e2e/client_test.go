@@ -78,14 +78,10 @@ func (w *world) addClient(args ...string) (*client, error) {
 	return c, w.makeFolders(c)
 }
 
-// makeFolders makes the folders of the rules, rsync's only: borg makes its own.
+// makeFolders makes the folders of the rules: both tools want them there.
 func (w *world) makeFolders(c *client) error {
 	for _, r := range c.rules {
-		folder := r.path
-		if r.tool == "borg" {
-			folder = filepath.Dir(folder)
-		}
-		if err := os.MkdirAll(w.seenByServer(folder), 0o755); err != nil {
+		if err := os.MkdirAll(w.seenByServer(r.path), 0o755); err != nil {
 			return err
 		}
 	}

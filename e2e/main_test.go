@@ -11,10 +11,13 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -43,6 +46,9 @@ type suite struct{ m *testing.M }
 // of its own helper commands.
 func (s suite) Run() int {
 	syscall.Umask(0o022)
+	// Scripts wait more than they compute. A -parallel that was given wins: it
+	// is read after this.
+	flag.Set("test.parallel", strconv.Itoa(3*runtime.NumCPU()))
 	root, err := os.MkdirTemp("", "postern-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -30,6 +30,11 @@ type postern struct {
 // startPostern initialises a gateway with the command that a person would use,
 // writes the configuration and the clients by hand, and serves.
 func startPostern(w *world) (server, error) {
+	for _, tree := range []string{"gw", "nas"} {
+		if err := w.give(w.path(tree)); err != nil {
+			return nil, err
+		}
+	}
 	p, err := initPostern(w)
 	if err != nil {
 		return nil, err
@@ -40,10 +45,8 @@ func startPostern(w *world) (server, error) {
 	if err := w.writeClients(w.path("gw/clients.d")); err != nil {
 		return nil, err
 	}
-	for _, tree := range []string{"gw", "nas"} {
-		if err := w.give(w.path(tree)); err != nil {
-			return nil, err
-		}
+	if err := w.give(w.path("gw")); err != nil {
+		return nil, err
 	}
 	return p, p.serve()
 }

@@ -120,16 +120,7 @@ case $SSH_ORIGINAL_COMMAND in
 borg*) HOME='%s'; cd "$HOME" && exec %s ;;
 *) HOME='%s'; cd "$HOME" && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND" ;;
 esac
-`, w.path("server-bin"), borgHome(c), serve, c.home("rsync"))
-}
-
-// borgHome must exist for sshd to change to it, as a repository does not yet.
-func borgHome(c *client) string {
-	home := c.home("borg")
-	if home != "/nonexistent" {
-		os.MkdirAll(home, 0o755)
-	}
-	return home
+`, w.path("server-bin"), c.home("borg"), serve, c.home("rsync"))
 }
 
 // accept starts one sshd for each connection until the listener is closed.
