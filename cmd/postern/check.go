@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -47,6 +48,9 @@ is an error; a warning is for you to judge.`,
 
 func (a *app) check(ctx context.Context, now time.Time) error {
 	c := checked{Config: a.config, Confinement: confinement, Findings: []finding{}}
+	if err := notForAnother(a.config); err != nil {
+		return err
+	}
 	loaded, err := configs.Load(a.config)
 	var problems configs.Problems
 	switch {
@@ -70,6 +74,17 @@ func (a *app) check(ctx context.Context, now time.Time) error {
 		return errNo
 	}
 	return nil
+}
+
+// notForAnother keeps root from checking a gateway of another user: root may read
+// and write everything, so the answer would be worth nothing.
+func notForAnother(config string) error {
+	info, err := os.Stat(config)
+	if err != nil || os.Geteuid() != 0 || ownerOf(info) == 0 {
+		return nil // configs says better what is wrong with the file
+	}
+	return fmt.Errorf("%s belongs to uid %d, and only that user can tell what it may read and write; run sudo -u '#%d' postern check --config %s",
+		config, ownerOf(info), ownerOf(info), shellWord(config))
 }
 
 func (c checked) print(w io.Writer) {

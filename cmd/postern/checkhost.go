@@ -35,9 +35,10 @@ func checkHost(c *configs.Config, found tools, now time.Time) []finding {
 	for _, client := range c.Clients {
 		all = append(all, checkClient(client, now)...)
 	}
+	all = append(all, checkParents(c.Clients)...)
 	all = append(all, checkSharedPaths(c.Clients)...)
 	if os.Geteuid() == 0 {
-		all = append(all, caution("root", "postern runs as root, and so do the rsync and borg that it starts",
+		all = append(all, caution("root", "a gateway that runs as root, as this check does, starts rsync and borg as root",
 			"run it as a user of its own that owns the folders of the rules"))
 	}
 	return all
@@ -112,18 +113,21 @@ func checkProgram(t tool) []finding {
 // checkOwners finds who beside root and the gateway's user can change the file
 // or folder. A group may be one that nobody untrusted is in, as Debian's staff.
 func checkOwners(path, consequence string) []finding {
-	who := changeableBy(path)
-	switch who {
+	switch who := changeableBy(path); who {
 	case "":
 		return nil
 	case itsGroup:
-		return []finding{caution(path, who+" "+consequence, "chmod g-w "+path+", unless you trust the group")}
+		return []finding{caution(path, who+" "+consequence, closing(path, who))}
+	default:
+		return []finding{mistake(path, who+" "+consequence, closing(path, who))}
 	}
-	return []finding{mistake(path, who+" "+consequence, "chmod go-w "+path+" and chown root "+path)}
 }
 
-// itsGroup is changeableBy's word for a folder that its group can write.
-const itsGroup = "its group"
+// The words of changeableBy.
+const (
+	itsGroup  = "its group"
+	everybody = "everybody"
+)
 
 // changeableBy says who can change the file or folder beside root and the
 // gateway's user; it is empty where nobody can.
@@ -137,7 +141,7 @@ func changeableBy(path string) string {
 	case owner != 0 && owner != os.Geteuid():
 		return fmt.Sprintf("uid %d", owner)
 	case info.Mode().Perm()&0o002 != 0 && !sticky:
-		return "everybody"
+		return everybody
 	case info.Mode().Perm()&0o020 != 0 && !sticky:
 		return itsGroup
 	}
@@ -216,15 +220,38 @@ func checkRule(rule policy.Rule) []finding {
 		all = append(all, mistake(rule.Where, fmt.Sprintf("uid %d cannot %s in %s, which belongs to uid %d with mode %04o",
 			os.Geteuid(), words, rule.Path, ownerOf(info), info.Mode().Perm()), fmt.Sprintf("chown %d %s", os.Geteuid(), rule.Path)))
 	}
-	for folder := filepath.Dir(rule.Path); ; folder = filepath.Dir(folder) {
-		if who := changeableBy(folder); who != "" {
-			all = append(all, caution(folder, fmt.Sprintf("%s can move the folder of the rule at %s away and put another in its place", who, rule.Where),
-				"chmod go-w "+folder+", owned by root"))
-		}
-		if folder == filepath.Dir(folder) {
-			return all
+	return all
+}
+
+// checkParents finds who could put another folder in the place of a rule's. Each
+// folder is reported once, with the first rule below it.
+func checkParents(clients []registry.Client) []finding {
+	var all []finding
+	seen := map[string]bool{}
+	for _, client := range clients {
+		for _, rule := range client.Rules {
+			for at := rule.Path; at != "/"; {
+				at = filepath.Dir(at)
+				if who := changeableBy(at); who != "" && !seen[at] {
+					all = append(all, caution(at, fmt.Sprintf("%s can move the folder of the rule at %s away and put another in its place", who, rule.Where),
+						closing(at, who)))
+				}
+				seen[at] = true
+			}
 		}
 	}
+	return all
+}
+
+// closing is the remedy for a file or folder that somebody can change.
+func closing(path, who string) string {
+	switch who {
+	case itsGroup:
+		return "chmod g-w " + path + ", unless you trust the group"
+	case everybody:
+		return "chmod o-w " + path
+	}
+	return "chown root " + path
 }
 
 // neededRights are the rights on the folder that the access mode takes.
