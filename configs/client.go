@@ -89,14 +89,20 @@ func (c *clientFile) keys(n ast.Node) {
 	}
 }
 
-// keyLine returns the item as text. An option with a quoted value, unquoted
-// itself, is easily a mapping to YAML, so that is said better.
+// keyLine returns the item as the line of a key. One with a comment such as
+// "Ann: laptop" is a mapping to YAML, so that is said better.
 func (c *clientFile) keyLine(n ast.Node) (string, bool) {
 	if _, ok := n.(*ast.MappingNode); ok {
 		c.fault(markOf(n), "put the whole line in single quotes", "key must be text, not a mapping")
 		return "", false
 	}
-	return c.word(n, "key")
+	line, ok := c.plain(n, "key")
+	line = strings.TrimSpace(line)
+	if message, remedy := badText(line); ok && message != "" {
+		c.fault(markOf(n), remedy, "key %s", message)
+		return "", false
+	}
+	return line, ok
 }
 
 func (c *clientFile) principals(n ast.Node) {

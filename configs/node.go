@@ -101,21 +101,24 @@ func (s *source) words(n ast.Node, key, ifEmpty string, each func(at mark, word 
 
 // word returns the value as printable text of one line, or complains.
 func (s *source) word(n ast.Node, key string) (string, bool) {
-	var text string
-	switch n := n.(type) {
-	case *ast.StringNode:
-		text = n.Value
-	case *ast.LiteralNode:
-		text = strings.TrimRight(n.Value.Value, "\n")
-	default:
-		s.fault(markOf(n), textRemedy(n), "%s must be text, not %s", key, kindOf(n))
-		return "", false
-	}
-	if message, remedy := badText(text); message != "" {
+	text, ok := s.plain(n, key)
+	if message, remedy := badText(text); ok && message != "" {
 		s.fault(markOf(n), remedy, "%s %s", key, message)
 		return "", false
 	}
-	return text, true
+	return text, ok
+}
+
+// plain returns the value as text of any kind, or complains.
+func (s *source) plain(n ast.Node, key string) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return strings.TrimRight(n.Value.Value, "\n"), true
+	}
+	s.fault(markOf(n), textRemedy(n), "%s must be text, not %s", key, kindOf(n))
+	return "", false
 }
 
 // textRemedy says how to make text of a value.

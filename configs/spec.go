@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/token"
 
@@ -43,7 +45,7 @@ func (c ClientSpec) render() []byte {
 	w.list("principals", c.Principals)
 	w.text("login", c.Login)
 	w.list("from", c.From)
-	w.text("expires", c.Expires)
+	w.day("expires", c.Expires)
 	if len(c.Rules) == 0 {
 		w.line("allow: [] # nothing yet: it may connect, and no more")
 		return []byte(w.String())
@@ -87,6 +89,16 @@ func (w *yamlWriter) text(key, value string) {
 	}
 }
 
+// day writes a day without quotes, which some YAML readers would take for more
+// than text, but not this one.
+func (w *yamlWriter) day(key, value string) {
+	if _, err := time.Parse(time.DateOnly, value); err == nil {
+		w.line("%s: %s", key, value)
+		return
+	}
+	w.text(key, value)
+}
+
 // flag writes the value where it is not the default.
 func (w *yamlWriter) flag(write bool, key string, value bool) {
 	if write {
@@ -100,7 +112,7 @@ func (w *yamlWriter) list(key string, items []string) {
 	}
 	w.line("%s:", key)
 	for _, item := range items {
-		w.line("  - %s", scalar(item))
+		w.line("  - %s", scalar(strings.TrimSpace(item)))
 	}
 }
 
@@ -112,6 +124,9 @@ var plainScalar = regexp.MustCompile(`^[A-Za-z0-9/][A-Za-z0-9/._@+=-]*( [A-Za-z0
 func scalar(text string) string {
 	if plainScalar.MatchString(text) && !token.IsNeedQuoted(text) {
 		return text
+	}
+	if !utf8.ValidString(text) {
+		return `"` + text + `"` // as it is, for the reader to refuse
 	}
 	var b strings.Builder
 	b.WriteByte('"')

@@ -1,0 +1,118 @@
+package configs
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"postern/policy"
+	"postern/registry"
+)
+
+func specKey(k registry.Key) string {
+	text := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k.Public)))
+	if k.NoTouchRequired {
+		text = "no-touch-required " + text
+	}
+	return strings.TrimSpace(text + " " + k.Comment)
+}
+
+func specRule(r policy.Rule) RuleSpec {
+	spec := RuleSpec{
+		Tool: r.Tool, Path: r.Path, Access: r.Access.String(), Rooted: r.Rooted, MungeLinks: r.MungeLinks, AppendOnly: r.AppendOnly,
+	}
+	if r.Tool == policy.Rsync {
+		spec.NoDelete, spec.NoOverwrite = !r.Delete, !r.Overwrite
+	}
+	if bytes, ok := r.Quota.Bytes(); ok {
+		spec.Quota = strconv.FormatInt(bytes, 10) + "B"
+	}
+	return spec
+}
+
+// readAlone reads the file of one client, with nothing around it.
+func readAlone(data []byte) (registry.Client, Problems) {
+	r := new(report)
+	s, ok := newSource("/x/laptop.yaml", data, r)
+	if !ok {
+		return registry.Client{}, r.problems
+	}
+	c := readClient(s, host{zone: time.UTC, borg2: true, protected: newProtected()})
+	for i := range c.client.Rules {
+		c.client.Rules[i].Where = ""
+	}
+	return c.client, r.problems
+}
+
+// FuzzClientFile holds that no file makes the reader panic, that each problem
+// has a message and a remedy that a terminal can show, that a client that was
+// read and written as AddClient writes it reads the same, and that disabling and
+// enabling it changes nothing else.
+func FuzzClientFile(f *testing.F) {
+	for _, pattern := range []string{"client.yaml", filepath.Join("testdata", "client", "*")} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatalf("%q: no seeds, error %v", pattern, err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Add([]byte("keys: ['" + goodKey + " \"a\": b #c \\\\']\nfrom: [0.0.0.0/0]\nallow: [{rsync: '/a b', delete: false}, {borg: \"/x\\u00fc\"}]\n"))
+	f.Add([]byte("{\"keys\": [\"no-touch-required " + securityKey + "\"], \"disabled\": true, expires: 2027-06-30T18:00:00.5+02:00}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<14 {
+			t.Skip("long files are only slow")
+		}
+		client, problems := readAlone(data)
+		for _, p := range problems {
+			if p.Message == "" || p.Remedy == "" || strings.ContainsAny(p.String(), "\x00\x1b\x07\r") {
+				t.Fatalf("problem %+v", p)
+			}
+		}
+		if len(problems) == 0 {
+			roundTrip(t, client)
+		}
+		checkDisabling(t, data, client, problems)
+	})
+}
+
+func roundTrip(t *testing.T, client registry.Client) {
+	text := specOf(client).render()
+	again, problems := readAlone(text)
+	if len(problems) > 0 {
+		t.Fatalf("%s\nis refused: %v", text, problems)
+	}
+	if !client.Expires.Equal(again.Expires) {
+		t.Fatalf("%s\nexpires %v, want %v", text, again.Expires, client.Expires)
+	}
+	client.Expires, again.Expires = time.Time{}, time.Time{}
+	if !reflect.DeepEqual(again, client) {
+		t.Fatalf("%s\nreads %+v, want %+v", text, again, client)
+	}
+}
+
+func checkDisabling(t *testing.T, data []byte, client registry.Client, problems Problems) {
+	disabled, ok := withDisabled("laptop.yaml", data, true, new(report))
+	if !ok {
+		return
+	}
+	got, left := readAlone(disabled)
+	if len(problems) > 0 {
+		return
+	}
+	client.Disabled = true
+	if len(left) > 0 || !reflect.DeepEqual(got, client) {
+		t.Fatalf("%q disabled is %q, which reads %+v, %v", data, disabled, got, left)
+	}
+}
