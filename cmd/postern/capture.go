@@ -124,7 +124,7 @@ type captured struct {
 func (c captured) run(ctx context.Context) (sent, error) {
 	scratch, err := os.MkdirTemp("", "postern-explain-")
 	if err != nil {
-		return sent{}, err
+		return sent{}, fmt.Errorf("no folder to run %s in: %w; name one that can be written with TMPDIR", c.program, err)
 	}
 	defer os.RemoveAll(scratch)
 	record := filepath.Join(scratch, "sent")

@@ -79,12 +79,12 @@ func (a *app) check(ctx context.Context, now time.Time) error {
 // notForAnother keeps root from checking a gateway of another user: root may read
 // and write everything, so the answer would be worth nothing.
 func notForAnother(config string) error {
-	info, err := os.Stat(config)
-	if err != nil || os.Geteuid() != 0 || ownerOf(info) == 0 {
-		return nil // configs says better what is wrong with the file
+	uid := gatewayUser(config)
+	if uid == os.Geteuid() || os.Geteuid() != 0 {
+		return nil
 	}
 	return fmt.Errorf("%s belongs to uid %d, and only that user can tell what it may read and write; run sudo -u '#%d' postern check --config %s",
-		config, ownerOf(info), ownerOf(info), shellWord(config))
+		config, uid, uid, shellWord(config))
 }
 
 func (c checked) print(w io.Writer) {

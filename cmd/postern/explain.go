@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/netip"
 	"path"
 	"slices"
@@ -12,50 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"postern/gateway"
 	"postern/policy"
 	"postern/registry"
 )
-
-// explained is the result of postern explain.
-type explained struct {
-	// Decision is allow, deny, or answer for what the gateway answers itself.
-	Decision string `json:"decision"`
-	Client   string `json:"client,omitempty"`
-	File     string `json:"file,omitempty"`
-	Key      string `json:"key,omitempty"`
-	Comment  string `json:"comment,omitempty"`
-	Login    string `json:"login,omitempty"`
-	Address  string `json:"address,omitempty"`
-	// Assumed is what was not said and had to be taken for something.
-	Assumed []string `json:"assumed,omitempty"`
-	// Command is the exec string; Secluded follows on standard input.
-	Command  string   `json:"command"`
-	Secluded []string `json:"secluded,omitempty"`
-
-	Tool      string   `json:"tool,omitempty"`
-	Direction string   `json:"direction,omitempty"`
-	Rules     []string `json:"rules,omitempty"`
-	Program   string   `json:"program,omitempty"`
-	Args      []string `json:"args,omitempty"`
-	Env       []string `json:"env,omitempty"`
-	Dir       string   `json:"dir,omitempty"`
-	Umask     string   `json:"umask,omitempty"`
-	Answer    string   `json:"answer,omitempty"`
-
-	// Code, Reason, Remedy and Detail are why not.
-	Code   string `json:"code,omitempty"`
-	Reason string `json:"reason,omitempty"`
-	Remedy string `json:"remedy,omitempty"`
-	Detail string `json:"detail,omitempty"`
-	// Line is the line that would allow it, and Into where it belongs.
-	Line string `json:"line,omitempty"`
-	Into string `json:"into,omitempty"`
-
-	// Repository is what a borg command line asks for inside the protocol.
-	Repository  string `json:"repository,omitempty"`
-	Confinement string `json:"confinement"`
-}
 
 // question is what explain is asked.
 type question struct {
@@ -215,123 +173,6 @@ func typedLine(words []string, found tools) (captured, *borgLine, tool, error) {
 		return captured{}, nil, tool{}, fmt.Errorf("there is no %s on this host to ask what it would send; give the exec string instead", program.Name)
 	}
 	return captured{program: program.Path, args: args}, borg, program, nil
-}
-
-func (e *explained) assume(format string, args ...any) {
-	e.Assumed = append(e.Assumed, fmt.Sprintf(format, args...))
-}
-
-// decide fills in what becomes of the command.
-func (e *explained) decide(c registry.Client, host policy.Host, cmd command) {
-	request, refusal := policy.Parse(cmd.exec)
-	if refusal == nil && request.Secluded() {
-		if cmd.secluded == nil {
-			e.assume("nothing follows on standard input, where -s puts the rest of the command")
-			cmd.secluded = []string{"rsync"}
-		}
-		request, refusal = request.WithArguments(cmd.secluded)
-	}
-	if refusal != nil {
-		e.refuse(refusal)
-		return
-	}
-	d := gateway.Decide(c, host, request)
-	e.Decision, e.Tool, e.Direction = d.Verdict.String(), string(d.Tool), string(d.Direction)
-	for _, r := range d.Rules {
-		e.Rules = append(e.Rules, r.Where+": "+showRule(r).describe())
-	}
-	if len(d.Rules) > 0 {
-		e.Into = d.Rules[0].Where
-	}
-	switch d.Verdict {
-	case policy.Allow:
-		e.Program, e.Args, e.Env, e.Dir = d.Program, d.Args, d.Env, d.Dir
-		e.Umask = fmt.Sprintf("%04o", d.Umask)
-		e.Into = ""
-		if cmd.borg != nil {
-			e.checkRepository(*cmd.borg, d)
-		}
-	case policy.Answer:
-		e.Answer, e.Into = d.Answer, ""
-	default:
-		e.refuse(d.Refusal)
-	}
-}
-
-// refuse fills in why not. Where a rule refused, the line belongs to that rule;
-// else into the client's file.
-func (e *explained) refuse(r *policy.Refusal) {
-	e.Decision = policy.Deny.String()
-	e.Code, e.Reason, e.Remedy, e.Detail, e.Line = r.Code, r.Message, r.Remedy, r.Detail, r.Line
-	switch {
-	case e.Line == "":
-		e.Into = ""
-	case e.Into == "":
-		e.Into = e.File + ", under allow"
-	default:
-		e.Into += ", into that rule"
-	}
-}
-
-// checkRepository holds the repository of a borg command line against the rules.
-// Borg itself does that when the client asks for it inside the protocol.
-func (e *explained) checkRepository(line borgLine, d policy.Decision) {
-	asked, ok := line.asks(d.Dir)
-	if !ok {
-		e.assume("the repository %q lies within the rules: its path is known only on the client", line.path)
-		return
-	}
-	e.Repository = asked
-	for _, r := range d.Rules {
-		if within(asked, r.Path) {
-			return
-		}
-	}
-	e.Decision = policy.Deny.String()
-	e.Code = "path-outside"
-	e.Reason = fmt.Sprintf("the gateway starts borg, and borg refuses the repository %q: it is outside the allowed paths", asked)
-	e.Remedy = "use a repository inside them"
-	e.Line = "- borg: " + asked
-	e.Into = e.File + ", under allow"
-}
-
-func (e *explained) print(w io.Writer) {
-	rows := [][]string{{"decision", e.Decision}}
-	row := func(name, value string) {
-		if value != "" {
-			rows = append(rows, []string{name, value})
-		}
-	}
-	if e.Client != "" {
-		row("client", e.Client+" ("+e.File+")")
-	}
-	row("key", strings.TrimSpace(e.Key+" "+e.Comment))
-	row("login", e.Login)
-	row("address", e.Address)
-	row("command", e.Command)
-	if e.Secluded != nil {
-		row("then", policy.Quote(e.Secluded))
-	}
-	row("repository", e.Repository)
-	for _, r := range e.Rules {
-		row("rule", r)
-	}
-	row("answer", e.Answer)
-	row("runs", e.Program)
-	if e.Args != nil {
-		row("arguments", policy.Quote(e.Args))
-	}
-	row("folder", e.Dir)
-	row("reason", e.Reason)
-	row("detail", e.Detail)
-	row("remedy", e.Remedy)
-	row("add", e.Line)
-	row("to", e.Into)
-	row("confinement", e.Confinement)
-	for _, a := range e.Assumed {
-		row("assumed", a)
-	}
-	table(w, rows)
 }
 
 // anyAddress stands for the address that was not given, where none matters.

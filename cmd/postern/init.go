@@ -69,6 +69,9 @@ func (a *app) init(listen []string, state string) error {
 	made := &undo{}
 	created, err := configs.Init(path, listen, state)
 	made.add(created...)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w; run it as root, or name places of your own with --config and --state", err)
+	}
 	if err != nil {
 		return made.after(err)
 	}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"postern/configs"
+)
+
+func newClientRemove(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "remove NAME",
+		Short: "Remove a client's file",
+		Long: `Remove removes the file of a client. It asks nothing. The client's backups stay
+where they are.`,
+		Example:           "  postern client remove laptop",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeClient,
+		RunE: run(func(args []string) error {
+			c, err := a.load()
+			if err != nil {
+				return err
+			}
+			client, err := find(c, args[0])
+			if err != nil {
+				return err
+			}
+			if err := configs.RemoveClient(client.Where); err != nil {
+				return err
+			}
+			return a.changed(changed{client.Name, client.Where, "removed"})
+		}),
+	}
+	a.jsonFlag(cmd)
+	return cmd
+}

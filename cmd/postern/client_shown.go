@@ -1,0 +1,158 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"time"
+
+	"postern/policy"
+	"postern/registry"
+)
+
+// shownClient is a client as commands print it.
+type shownClient struct {
+	Name       string      `json:"name"`
+	File       string      `json:"file"`
+	State      string      `json:"state"`
+	Login      string      `json:"login,omitempty"`
+	Keys       []shownKey  `json:"keys"`
+	Principals []string    `json:"principals,omitempty"`
+	From       []string    `json:"from,omitempty"`
+	Expires    *time.Time  `json:"expires,omitempty"`
+	Allow      []shownRule `json:"allow"`
+}
+
+type shownKey struct {
+	Type            string `json:"type"`
+	Fingerprint     string `json:"fingerprint"`
+	Comment         string `json:"comment,omitempty"`
+	NoTouchRequired bool   `json:"no_touch_required,omitempty"`
+}
+
+type shownRule struct {
+	Where      string `json:"where"`
+	Tool       string `json:"tool"`
+	Path       string `json:"path"`
+	Access     string `json:"access"`
+	Delete     *bool  `json:"delete,omitempty"`
+	Overwrite  *bool  `json:"overwrite,omitempty"`
+	Rooted     bool   `json:"rooted,omitempty"`
+	MungeLinks bool   `json:"munge_links,omitempty"`
+	AppendOnly bool   `json:"append_only,omitempty"`
+	Quota      *int64 `json:"quota,omitempty"`
+}
+
+func showClient(c registry.Client, now time.Time) shownClient {
+	s := shownClient{
+		Name: c.Name, File: c.Where, State: stateOf(c, now), Login: c.Login, Principals: c.Principals,
+		Keys: []shownKey{}, Allow: []shownRule{},
+	}
+	for _, k := range c.Keys {
+		s.Keys = append(s.Keys, shownKey{k.Public.Type(), k.Fingerprint(), k.Comment, k.NoTouchRequired})
+	}
+	for _, network := range c.From {
+		s.From = append(s.From, network.String())
+	}
+	if !c.Expires.IsZero() {
+		s.Expires = &c.Expires
+	}
+	for _, r := range c.Rules {
+		s.Allow = append(s.Allow, showRule(r))
+	}
+	return s
+}
+
+func stateOf(c registry.Client, now time.Time) string {
+	switch {
+	case c.Disabled:
+		return "disabled"
+	case !c.Expires.IsZero() && !now.Before(c.Expires):
+		return "expired"
+	}
+	return "enabled"
+}
+
+func showRule(r policy.Rule) shownRule {
+	s := shownRule{
+		Where: r.Where, Tool: string(r.Tool), Path: r.Path, Access: r.Access.String(),
+		Rooted: r.Rooted, MungeLinks: r.MungeLinks, AppendOnly: r.AppendOnly,
+	}
+	if r.Tool == policy.Rsync {
+		s.Delete, s.Overwrite = &r.Delete, &r.Overwrite
+	}
+	if quota, ok := r.Quota.Bytes(); ok {
+		s.Quota = &quota
+	}
+	return s
+}
+
+// describe says in a few words what a rule grants.
+func (r shownRule) describe() string {
+	words := []string{r.Tool, r.Path, r.Access}
+	if r.Delete != nil && !*r.Delete {
+		words = append(words, "no-delete")
+	}
+	if r.Overwrite != nil && !*r.Overwrite {
+		words = append(words, "no-overwrite")
+	}
+	for _, f := range []struct {
+		set  bool
+		word string
+	}{{r.Rooted, "rooted"}, {r.MungeLinks, "munge-links"}, {r.AppendOnly, "append-only"}} {
+		if f.set {
+			words = append(words, f.word)
+		}
+	}
+	if r.Quota != nil {
+		words = append(words, "quota "+bytesInWords(*r.Quota))
+	}
+	return strings.Join(words, " ")
+}
+
+func (c shownClient) expiry() string {
+	if c.Expires == nil {
+		return "-"
+	}
+	return c.Expires.Format("2006-01-02 15:04")
+}
+
+func (c shownClient) print(w io.Writer) {
+	rows := [][]string{{"name", c.Name}, {"file", c.File}, {"state", c.State}}
+	for _, k := range c.Keys {
+		text := k.Type + " " + k.Fingerprint
+		if k.NoTouchRequired {
+			text += " no-touch-required"
+		}
+		rows = append(rows, []string{"key", strings.TrimSpace(text + " " + k.Comment)})
+	}
+	for _, p := range c.Principals {
+		rows = append(rows, []string{"principal", p})
+	}
+	login := c.Login
+	if login == "" {
+		login = "any"
+	}
+	from := strings.Join(c.From, ", ")
+	if from == "" {
+		from = "everywhere"
+	}
+	expires := c.expiry()
+	if c.Expires == nil {
+		expires = "never"
+	}
+	rows = append(rows, []string{"login", login}, []string{"from", from}, []string{"expires", expires})
+	for _, r := range c.Allow {
+		rows = append(rows, []string{"may", r.describe()})
+	}
+	if len(c.Allow) == 0 {
+		rows = append(rows, []string{"may", "nothing"})
+	}
+	table(w, rows)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

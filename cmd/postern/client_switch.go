@@ -1,0 +1,37 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"postern/configs"
+)
+
+func newClientSwitch(a *app, disable bool) *cobra.Command {
+	verb, short, long := "enable", "Let a disabled client in again", "Enable lets a client in that was disabled."
+	if disable {
+		verb, short = "disable", "Shut a client out and keep its file"
+		long = "Disable shuts a client out. Its file stays as it is otherwise."
+	}
+	cmd := &cobra.Command{
+		Use: verb + " NAME", Short: short, Long: long,
+		Example:           "  postern client " + verb + " laptop",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeClient,
+		RunE: run(func(args []string) error {
+			c, err := a.load()
+			if err != nil {
+				return err
+			}
+			client, err := find(c, args[0])
+			if err != nil {
+				return err
+			}
+			if err := configs.SetDisabled(client.Where, disable); err != nil {
+				return err
+			}
+			return a.changed(changed{client.Name, client.Where, verb + "d"})
+		}),
+	}
+	a.jsonFlag(cmd)
+	return cmd
+}
