@@ -11,6 +11,10 @@ import (
 // ClientAliveCountMax of sshd.
 const maxUnanswered = 3
 
+// keepaliveRequest is a request that OpenSSH knows and that every other client
+// must answer too, if only by refusing it.
+const keepaliveRequest = "keepalive@openssh.com"
+
 // watchSilence ends a connection whose peer has gone without a word. Anything
 // that arrives is a sign of life, an answer or a refusal to answer included:
 // behind a slow line an answer waits for the data before it. Sending happens in
@@ -38,10 +42,10 @@ func (c *connection) watchSilence(ctx gliderssh.Context) {
 	}
 }
 
-// ask sends a request that every client must answer.
+// ask asks for a sign of life.
 func (c *connection) ask(ctx gliderssh.Context) {
 	if conn, ok := ctx.Value(gliderssh.ContextKeyConn).(*ssh.ServerConn); ok {
 		// Whether it succeeds does not matter; that something arrives does.
-		_, _, _ = conn.SendRequest("keepalive@openssh.com", true, nil)
+		_, _, _ = conn.SendRequest(keepaliveRequest, true, nil)
 	}
 }

@@ -40,7 +40,7 @@ func (s *session) execute(d policy.Decision, input *bufio.Reader) {
 	s.finish(end.Status)
 }
 
-// recordEnd writes the record of the end. Where that fails there is nothing left
+// recordSession writes the record of the end. Where that fails there is nothing left
 // to prevent; the next session will be.
 func (s *session) recordSession(end audit.End) { _ = s.server.config.Trail.SessionEnded(s.about, end) }
 
@@ -66,20 +66,18 @@ func signalName(exit sandbox.Exit) string {
 // has ended and all its output is delivered, or the client is gone.
 func (s *session) attend(p *sandbox.Process, input io.Reader, end *audit.End) sandbox.Exit {
 	in := &inlet{server: s.server, to: p.Stdin}
-	out := &outlet{server: s.server, from: p.Stdout, to: s.channel}
-	complaints := &outlet{server: s.server, from: p.Stderr, to: s.channel.Stderr()}
+	streams := s.newOutlets(p)
 	var outputs sync.WaitGroup
 	outputs.Add(2)
 	s.spawn(func() { in.carry(input) })
-	s.spawn(func() { defer outputs.Done(); out.carry() })
-	s.spawn(func() { defer outputs.Done(); complaints.carry() })
+	s.spawn(func() { defer outputs.Done(); streams.carryOut() })
+	s.spawn(func() { defer outputs.Done(); streams.carryComplaints() })
 
 	end.Why = string(s.await(p))
-	out.childEnded()
-	complaints.childEnded()
+	streams.childEnded()
 	outputs.Wait()
 	exit := p.Wait()
-	end.In, end.Out, end.Err = in.carried.Load(), out.carried.Load(), complaints.carried.Load()
+	end.In, end.Out, end.Err = in.carried.Load(), streams.out.carried.Load(), streams.complaints.carried.Load()
 	return exit
 }
 

@@ -99,6 +99,7 @@ func (s *session) record(command string, arguments []string, d policy.Decision) 
 // learn from it runs out of budget.
 func (s *session) deny(why string, status int) {
 	s.say(s.channel.Stderr(), refusalLine(why))
+	s.settle(settleLimit)
 	s.finish(status)
 	if !s.channels.take() {
 		s.end(endBudget)

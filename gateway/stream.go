@@ -7,6 +7,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"postern/sandbox"
 )
 
 const (
@@ -53,36 +57,142 @@ func (i *inlet) carry(from io.Reader) {
 	}
 }
 
-// outlet carries one of the child's output streams to the client.
+// outlets carry the child's two output streams to the client. What the child
+// wrote on standard error before it wrote on standard output is shown first: an
+// rsync client ends at the message on the one that says so, and would never show
+// the reason on the other.
+type outlets struct {
+	out, complaints *outlet
+	// order is held while something is read and written.
+	order sync.Mutex
+	// shown is how much of standard error the client has had time to show.
+	shown    int64
+	patience patience
+}
+
+// outlet is one of the two streams.
 type outlet struct {
 	server  *Server
 	from    *os.File
 	to      io.Writer
 	carried atomic.Int64
+	// deaf says that the client takes no more. What comes is then read into
+	// nothing, so that the child is not held up on its way out.
+	deaf bool
 
 	mu    sync.Mutex
 	ended bool
 }
 
-// carry goes on until the stream ends; when the client takes no more, into
-// nothing, so that the child is not held up on its way out. After the child's
-// end somebody else may still hold the stream: then it ends once nothing has
-// come for the grace.
-func (o *outlet) carry() {
+func (s *session) newOutlets(p *sandbox.Process) *outlets {
+	return &outlets{
+		out:        &outlet{server: s.server, from: p.Stdout, to: s.channel},
+		complaints: &outlet{server: s.server, from: p.Stderr, to: s.channel.Stderr()},
+		patience:   patience{settle: s.settle, start: time.Now()},
+	}
+}
+
+// carryOut carries standard output until it ends.
+func (o *outlets) carryOut() {
+	o.out.carry(func(fd uintptr, buffer []byte) (int, error) {
+		o.order.Lock()
+		defer o.order.Unlock()
+		n, err := readNow(fd, buffer)
+		if n > 0 {
+			if o.forwardComplaints() {
+				o.patience.wait()
+			}
+			o.out.write(buffer[:n])
+		}
+		return n, err
+	})
+}
+
+// carryComplaints carries standard error until it ends.
+func (o *outlets) carryComplaints() {
+	o.complaints.carry(func(fd uintptr, buffer []byte) (int, error) {
+		o.order.Lock()
+		defer o.order.Unlock()
+		n, err := readNow(fd, buffer)
+		o.complaints.write(buffer[:max(n, 0)])
+		return n, err
+	})
+}
+
+// forwardComplaints forwards what waits on standard error now, and reports
+// whether there was anything since it was asked last. It looks once: a child that
+// floods it must not hold up its output for good.
+func (o *outlets) forwardComplaints() bool {
+	raw, err := o.complaints.from.SyscallConn()
+	if err != nil {
+		return false // closed; nothing waits
+	}
+	buffer, back := o.complaints.server.buffer()
+	defer back()
+	// Not Read, which would wait for the goroutine that waits for more.
+	_ = raw.Control(func(fd uintptr) {
+		if n, err := readNow(fd, buffer); err == nil {
+			o.complaints.write(buffer[:n])
+		}
+	})
+	carried := o.complaints.carried.Load()
+	fresh := carried > o.shown
+	o.shown = carried
+	return fresh
+}
+
+// readNow reads what is there. It returns [unix.EAGAIN] when there is nothing
+// yet; the gateway's ends of the pipes do not block.
+func readNow(fd uintptr, buffer []byte) (int, error) {
+	for {
+		n, err := unix.Read(int(fd), buffer)
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
+
+// childEnded tells both that only what is left will come.
+func (o *outlets) childEnded() {
+	o.out.childEnded()
+	o.complaints.childEnded()
+}
+
+// carry calls forward whenever there may be something to read, until the stream
+// ends. After the child's end somebody else may still hold the stream: then it
+// ends once nothing has come for the grace.
+func (o *outlet) carry(forward func(fd uintptr, buffer []byte) (int, error)) {
+	raw, err := o.from.SyscallConn()
+	if err != nil {
+		return
+	}
 	buffer, back := o.server.buffer()
 	defer back()
-	for open := true; ; {
+	for {
 		last := o.arm()
-		n, err := o.from.Read(buffer)
-		if n > 0 && open {
-			written, failure := o.to.Write(buffer[:n])
-			o.carried.Add(int64(written))
-			open = failure == nil
-		}
-		if err != nil && (last || !errors.Is(err, os.ErrDeadlineExceeded)) {
+		var n int
+		var failure error
+		err := raw.Read(func(fd uintptr) bool {
+			n, failure = forward(fd, buffer)
+			return !errors.Is(failure, unix.EAGAIN)
+		})
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && !last:
+			continue
+		case err != nil || failure != nil || n == 0:
 			return
 		}
 	}
+}
+
+// write hands data to the client.
+func (o *outlet) write(data []byte) {
+	if len(data) == 0 || o.deaf {
+		return
+	}
+	n, err := o.to.Write(data)
+	o.carried.Add(int64(n))
+	o.deaf = err != nil
 }
 
 // arm gives the next read its limit, if it has one.

@@ -1,0 +1,55 @@
+package gateway
+
+import "time"
+
+const (
+	// settleLimit is how long a client has to take in what it was told.
+	settleLimit = time.Second
+	// settleShare is the share of a session's time that may be spent on
+	// that, beside settleLimit once: a program that never stops complaining
+	// still gets its work done.
+	settleShare = 10
+)
+
+// settle waits until the client has taken in what was said so far, and reports
+// whether it has. An answer to any request shows it, since a client reads in
+// order. Clients that get the end of a session, or a message that makes them
+// leave, together with what was said on standard error never show the latter:
+// borg looks at its input first, and rsync ends its ssh before that has printed.
+func (s *session) settle(limit time.Duration) bool {
+	answered := make(chan struct{})
+	s.spawn(func() {
+		defer close(answered)
+		// A refusal is an answer; an error means that the client has left.
+		_, _ = s.channel.SendRequest(keepaliveRequest, true, nil)
+	})
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-answered:
+		return true
+	case <-s.closed:
+	case <-timer.C:
+	}
+	return false
+}
+
+// patience is the time that a session may still spend on settling.
+type patience struct {
+	settle func(limit time.Duration) bool
+	start  time.Time
+	spent  time.Duration
+	// lost says that the client did not answer once; it is not asked again.
+	lost bool
+}
+
+// wait settles, if there is patience left.
+func (p *patience) wait() {
+	left := settleLimit + time.Since(p.start)/settleShare - p.spent
+	if p.lost || left <= 0 {
+		return
+	}
+	begun := time.Now()
+	p.lost = !p.settle(min(left, settleLimit))
+	p.spent += time.Since(begun)
+}
