@@ -44,8 +44,8 @@ func (c *client) home(tool string) string {
 }
 
 // addClient reads "NAME [key=A,B] [FIELD=VALUE...] RULE..." where RULE is
-// rsync:PATH[,option=value...] or borg:PATH[,...], makes the keys and the
-// rules' folders as needed, and remembers the client until the server starts.
+// rsync:PATH[,option=value...] or borg:PATH[,...], makes the keys that are not there
+// yet, and remembers the client until the server starts.
 func (w *world) addClient(args ...string) (*client, error) {
 	if len(args) == 0 {
 		return nil, errors.New("usage: client NAME [key=A,B] [FIELD=VALUE...] RULE")
@@ -59,7 +59,7 @@ func (w *world) addClient(args ...string) (*client, error) {
 			parts := strings.Split(rest, ",")
 			c.rules = append(c.rules, rule{tool: tool, path: w.path(parts[0]), options: parts[1:]})
 		case field == "key":
-			c.keys = strings.Split(value, ",")
+			c.keys = strings.FieldsFunc(value, func(r rune) bool { return r == ',' })
 		case field == "login":
 			c.login = value
 			c.fields = append(c.fields, "login: "+value)
@@ -75,7 +75,7 @@ func (w *world) addClient(args ...string) (*client, error) {
 		}
 	}
 	w.clients = append(w.clients, c)
-	return c, w.makeFolders(c)
+	return c, nil
 }
 
 // makeFolders makes the folders of the rules: both tools want them there.

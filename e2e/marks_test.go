@@ -78,8 +78,9 @@ func (m mark) nothingHappened(w *world) error {
 	return err
 }
 
-// refusal is the one line that a client gets: why, and what to change.
-var refusal = regexp.MustCompile(`(?m)^postern: refused: .+$`)
+// refusal is the one line that a client gets: why, and what to change. Borg puts
+// its own word before it.
+var refusal = regexp.MustCompile(`(?m)^(Remote: )?postern: refused: .+$`)
 
 // refusalLine fails unless stderr has exactly one line of postern.
 func refusalLine(stderr string) error {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,11 +86,17 @@ func runScripts(t *testing.T, files []string, s set) {
 	testscript.Run(t, testscript.Params{
 		Files:              files,
 		WorkdirRoot:        workdirRoot(t),
-		Cmds:               verbs(),
+		Cmds:               allVerbs(),
 		Setup:              s.setup,
 		Condition:          s.condition,
 		RequireUniqueNames: true,
 	})
+}
+
+func allVerbs() map[string]verb {
+	all := verbs()
+	maps.Copy(all, gateVerbs())
+	return all
 }
 
 // workdirRoot is a folder that a server of another user can pass.

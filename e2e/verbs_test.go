@@ -98,6 +98,9 @@ func verbServer(ts *testscript.TestScript, w *world, args []string) error {
 		case "-at":
 			at, folder, _ := strings.Cut(args[1], "=")
 			w.folders = append(w.folders, at+"="+w.path(folder))
+			if err := os.MkdirAll(w.path(folder), 0o755); err != nil {
+				return err
+			}
 		default:
 			return fmt.Errorf("no flag %s", args[0])
 		}

@@ -63,9 +63,12 @@ func newWorld(work string, baseline bool) (*world, error) {
 	if err := os.Chmod(w.path("home"), 0o700); err != nil {
 		return nil, err
 	}
-	wrapper := fmt.Sprintf("#!/bin/sh\nexec %s -F '%s' \"$@\"\n", tools["ssh"], w.path("ssh_config"))
-	if err := os.WriteFile(w.path("bin/ssh"), []byte(wrapper), 0o755); err != nil {
-		return nil, err
+	// OpenSSH looks for its configuration in the home of passwd, not in HOME.
+	for _, name := range []string{"ssh", "scp", "sftp"} {
+		wrapper := fmt.Sprintf("#!/bin/sh\nexec %s -F '%s' \"$@\"\n", tools[name], w.path("ssh_config"))
+		if err := os.WriteFile(w.path("bin/"+name), []byte(wrapper), 0o755); err != nil {
+			return nil, err
+		}
 	}
 	canary := []byte("nobody may change this\n")
 	return w, os.WriteFile(w.path("outside/canary"), canary, 0o644)
@@ -115,6 +118,11 @@ func (w *world) start() error {
 	if err := w.useRsync(); err != nil {
 		return err
 	}
+	for _, c := range w.clients {
+		if err := w.makeFolders(c); err != nil {
+			return err
+		}
+	}
 	start := startPostern
 	if w.baseline {
 		start = startSSHD
@@ -128,7 +136,8 @@ func (w *world) start() error {
 }
 
 // writeHosts writes ssh_config and known_hosts: every client is a host by its
-// own name, with its key; the first one is "nas" too.
+// own name, with its key; the first one is "nas" too. By any other name, such as
+// "bare", the server is reached without a key.
 func (w *world) writeHosts() error {
 	host, port, err := splitAddress(w.server.Address())
 	if err != nil {

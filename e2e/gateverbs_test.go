@@ -1,0 +1,169 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// gateVerbs are the verbs that only make sense with postern.
+func gateVerbs() map[string]verb {
+	return map[string]verb{
+		"authorities":  plain(verbAuthorities),
+		"certified":    plain(verbCertified),
+		"forwarded":    plain(verbForwarded),
+		"attack-files": plain(verbAttackFiles),
+		"quickstart":   plain(verbQuickStart),
+	}
+}
+
+// verbAuthorities: authorities CA... trusts the keys of this name, and revokes
+// the serial 77 and the key "revoked".
+func verbAuthorities(_ *testscript.TestScript, w *world, args []string) error {
+	var lines []string
+	for _, name := range args {
+		line, err := w.publicKey(name)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, fmt.Sprintf("%q", line))
+	}
+	revoked, err := w.publicKey("revoked")
+	if err != nil {
+		return err
+	}
+	w.config = append(w.config, "certificates: {authorities: ["+strings.Join(lines, ", ")+"], revoked: revoked_keys}")
+	return os.WriteFile(w.path("gw/revoked_keys"), []byte("# gone\nserial: 77\n"+revoked+"\n"), 0o600)
+}
+
+// verbCertified: certified FLAGS... signs keys/user.pub with ssh-keygen, with
+// these flags, and fails if the gateway lets the certificate in.
+func verbCertified(ts *testscript.TestScript, w *world, args []string) error {
+	sign := exec.Command(w.tools["ssh-keygen"], append(append([]string{"-q"}, args...), "keys/user.pub")...)
+	sign.Dir = w.work
+	if out, err := sign.CombinedOutput(); err != nil {
+		return fmt.Errorf("ssh-keygen %q: %w: %s", args, err, out)
+	}
+	return verbRejected(ts, w, []string{"ssh", "-i", "keys/user", "-o", "CertificateFile=keys/user-cert.pub", "nas"})
+}
+
+// verbForwarded: forwarded -L|-D lets a stock client listen and connects through
+// it; nothing may come out on the other side.
+func verbForwarded(_ *testscript.TestScript, w *world, args []string) error {
+	target, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	reached := make(chan struct{}, 1)
+	go func() {
+		if conn, err := target.Accept(); err == nil {
+			conn.Close()
+			reached <- struct{}{}
+		}
+	}()
+	defer target.Close()
+	if err := w.throughForward(args[0], target.Addr().(*net.TCPAddr)); err != nil {
+		return err
+	}
+	select {
+	case <-reached:
+		return fmt.Errorf("a connection came through ssh %s", args[0])
+	default:
+		return nil
+	}
+}
+
+// throughForward connects through one forwarding and reads until it is closed.
+func (w *world) throughForward(flag string, target *net.TCPAddr) error {
+	network, address := "unix", w.path("forward.sock")
+	spec := address + ":" + target.String()
+	if flag == "-D" {
+		// ssh takes a port here that somebody else chose.
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		network, address = "tcp", free.Addr().String()
+		spec = address
+		free.Close()
+	}
+	cmd := exec.Command(w.path("bin/ssh"), "-N", "-o", "ExitOnForwardFailure=yes", flag, spec, "nas")
+	cmd.Env = append(os.Environ(), w.env()...)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	var conn net.Conn
+	if err := until(func() (ok bool, state string) {
+		var err error
+		conn, err = net.Dial(network, address)
+		return err == nil, fmt.Sprint("ssh does not listen: ", err)
+	}); err != nil {
+		return err
+	}
+	defer conn.Close()
+	if flag == "-D" {
+		// SOCKS 5: no authentication, then connect to the target.
+		port := target.Port
+		conn.Write([]byte{5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, byte(port >> 8), byte(port)})
+	}
+	_, err := io.ReadAll(conn)
+	if err != nil && !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "reset") {
+		return err
+	}
+	return nil
+}
+
+// verbAttackFiles: attack-files FOLDER POPT PTH puts into the folder what rsync
+// and python run when the folder is their HOME; it makes the file POPT or PTH.
+func verbAttackFiles(ts *testscript.TestScript, w *world, args []string) error {
+	folder := ts.MkAbs(args[0])
+	cmd := exec.Command("/usr/bin/python3", "-c", "import site; print(site.getusersitepackages())")
+	cmd.Env = []string{"HOME=/"}
+	out, err := cmd.Output()
+	if err != nil {
+		return err
+	}
+	pth := filepath.Join(folder, strings.TrimSpace(string(out)), "attack.pth")
+	run := fmt.Sprintf("#!/bin/sh\ntouch '%s'\n", args[1])
+	return errors.Join(
+		write(filepath.Join(folder, "run.sh"), []byte(run), 0o755),
+		write(filepath.Join(folder, ".popt"), []byte("rsync exec --server "+w.path("nas/run.sh")+"\n"), 0o644),
+		write(pth, []byte(fmt.Sprintf("import os; open(%q, 'w')\n", args[2])), 0o644),
+		write(filepath.Join(folder, ".bashrc"), []byte(run), 0o644),
+		write(filepath.Join(folder, ".cvsignore"), []byte("*\n"), 0o644),
+		write(filepath.Join(folder, "rsyncd.conf"), []byte("[all]\npath = /\n"), 0o644),
+	)
+}
+
+// verbQuickStart initialises, adds a client and serves, with the commands alone.
+func verbQuickStart(ts *testscript.TestScript, w *world, _ []string) error {
+	if err := w.makeKey("laptop", "ed25519"); err != nil {
+		return err
+	}
+	if err := errors.Join(os.Mkdir(w.path("nas/laptop"), 0o755), os.Mkdir(w.path("nas/laptop.borg"), 0o755)); err != nil {
+		return err
+	}
+	p, err := initPostern(w)
+	if err != nil {
+		return err
+	}
+	if _, err := w.postern("client", "add", "laptop", "--key", w.path("keys/laptop.pub"),
+		"--rsync", w.path("nas/laptop"), "--borg", w.path("nas/laptop.borg")); err != nil {
+		return err
+	}
+	if err := p.serve(); err != nil {
+		return err
+	}
+	w.server = p
+	w.clients = append(w.clients, &client{name: "laptop", keys: []string{"laptop"}})
+	return errors.Join(w.writeHosts(), w.tellScript(ts))
+}
