@@ -54,7 +54,12 @@ func gatewayUser(config string) int {
 	return uid
 }
 
-func find(c *configs.Config, name string) (registry.Client, error) {
+// client reads the files and returns the client of that name.
+func (a *app) client(name string) (registry.Client, error) {
+	c, err := a.load()
+	if err != nil {
+		return registry.Client{}, err
+	}
 	for _, client := range c.Clients {
 		if client.Name == name {
 			return client, nil

@@ -15,11 +15,7 @@ func newClientShow(a *app) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeClient,
 		RunE: run(func(args []string) error {
-			c, err := a.load()
-			if err != nil {
-				return err
-			}
-			client, err := find(c, args[0])
+			client, err := a.client(args[0])
 			if err != nil {
 				return err
 			}

@@ -18,11 +18,7 @@ func newClientSwitch(a *app, disable bool) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeClient,
 		RunE: run(func(args []string) error {
-			c, err := a.load()
-			if err != nil {
-				return err
-			}
-			client, err := find(c, args[0])
+			client, err := a.client(args[0])
 			if err != nil {
 				return err
 			}
