@@ -18,7 +18,7 @@ func badText(text string) (message, remedy string) {
 		switch {
 		case r == '\n':
 			return "has more than one line", "write it on one line; several belong in items of their own"
-		case !unicode.IsPrint(r):
+		case !unicode.IsPrint(r), r == unicode.ReplacementChar: // which stands for a broken one
 			return fmt.Sprintf("holds the character %U, which cannot be printed", r), "remove it"
 		}
 	}

@@ -126,6 +126,11 @@ func unwanted(t *token.Token, brackets int) (message, remedy string) {
 		return "directives (%) are refused", "remove the line; quote text that begins with %"
 	case token.MappingKeyType:
 		return "explicit keys (?) are refused", "write \"key: value\""
+	case token.StringType:
+		// The YAML library leaves it out: "/srv/a<tab>b" becomes /srv/ab.
+		if strings.Contains(strings.TrimSpace(t.Origin), "\t") {
+			return "text holds a tab", "use spaces"
+		}
 	}
 	if brackets > maxBrackets || structural(t.Type) && brackets == 0 && t.Position.Column > maxIndention {
 		return "the file is nested too deeply", "write it flatter"
