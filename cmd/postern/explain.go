@@ -76,6 +76,13 @@ func (q question) asked(args []string, dash int) (question, error) {
 	return q, nil
 }
 
+// aboutBorg reports whether borg can be meant. It is true too often rather than
+// too rarely: aliases may be any name.
+func (q question) aboutBorg() bool {
+	program, _, _ := strings.Cut(q.words[0], " ")
+	return path.Base(program) != "rsync"
+}
+
 func (a *app) explain(ctx context.Context, q question, now time.Time) error {
 	c, err := a.load()
 	if err != nil {
@@ -85,7 +92,11 @@ func (a *app) explain(ctx context.Context, q question, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	found := findTools(ctx, c.Programs)
+	find := findTools
+	if !q.aboutBorg() {
+		find = findRsync
+	}
+	found := find(ctx, c.Programs)
 	e := &explained{Confinement: confinement}
 	command, err := q.command(ctx, found, e)
 	if err != nil {

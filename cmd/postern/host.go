@@ -46,26 +46,35 @@ func (t tools) all() []tool { return []tool{t.rsync, t.borg, t.borg2} }
 // the usual folders, and asks each for its version. $PATH is not asked: it is
 // whoever started postern's, and what is found here runs for every client.
 func findTools(ctx context.Context, p configs.Programs) tools {
-	found := tools{
+	return tools{
 		rsync: findTool(ctx, "rsync", p.Rsync),
 		borg:  findTool(ctx, "borg", p.Borg),
 		borg2: findTool(ctx, "borg2", p.Borg2),
-	}
-	if !strings.HasPrefix(found.borg.Version, "2.") {
-		return found
+	}.sorted(p)
+}
+
+// findRsync is findTools without borg, which on a small NAS takes seconds to say
+// its version.
+func findRsync(ctx context.Context, p configs.Programs) tools {
+	return tools{rsync: findTool(ctx, "rsync", p.Rsync), borg: tool{Name: "borg"}, borg2: tool{Name: "borg2"}}
+}
+
+// sorted puts a borg 2 that goes by the name of borg in its place.
+func (t tools) sorted(p configs.Programs) tools {
+	if !strings.HasPrefix(t.borg.Version, "2.") {
+		return t
 	}
 	if p.Borg != "" {
-		found.borg.Problem = fmt.Sprintf("%s is borg %s", found.borg.Path, found.borg.Version)
-		found.borg.Remedy = "name it under programs.borg2, and a borg 1.x under programs.borg"
-		return found
+		t.borg.Problem = fmt.Sprintf("%s is borg %s", t.borg.Path, t.borg.Version)
+		t.borg.Remedy = "name it under programs.borg2, and a borg 1.x under programs.borg"
+		return t
 	}
-	if found.borg2.Path == "" {
-		found.borg2 = found.borg
-		found.borg2.Name = "borg2"
-		found.borg2.Holes = nil
+	if t.borg2.Path == "" {
+		t.borg2 = t.borg
+		t.borg2.Name, t.borg2.Holes = "borg2", nil
 	}
-	found.borg = tool{Name: "borg"}
-	return found
+	t.borg = tool{Name: "borg"}
+	return t
 }
 
 // host is what a decision must know of this machine. A program with a problem
