@@ -126,6 +126,7 @@ func TestAddClientRefuses(t *testing.T) {
 		{"a bad access", ClientSpec{Name: "new", Principals: []string{"x"}, Rules: []RuleSpec{{Tool: policy.Rsync, Path: "/srv/x", Access: "rw"}}}, "access cannot be"},
 		{"a key of the other tool", ClientSpec{Name: "new", Principals: []string{"x"}, Rules: []RuleSpec{{Tool: policy.Rsync, Path: "/srv/x", Quota: "1TB"}}}, `unknown key "quota"`},
 		{"no tool", ClientSpec{Name: "new", Principals: []string{"x"}, Rules: []RuleSpec{{Path: "/srv/x"}}}, "found an invalid key for this map"},
+		{"more than can be loaded", ClientSpec{Name: "new", Keys: []string{numberedKey(t, 1) + strings.Repeat("x", 1<<20)}}, "larger than 1 MiB"},
 		{"a private key", ClientSpec{Name: "new", Keys: []string{"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjE\n"}}, privateKeyMessage},
 	} {
 		t.Run(test.name, func(t *testing.T) {

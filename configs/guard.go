@@ -74,11 +74,15 @@ func readOpen(path string, f *os.File, r *report) ([]byte, fs.FileInfo, bool) {
 	case err != nil:
 		r.about(path, "check the disk", "the file cannot be read: %v", cause(err))
 	case len(data) > maxFile:
-		r.about(path, "check that it is the right file", "the file is larger than 1 MiB")
+		r.tooLarge(path)
 	default:
 		return data, info, true
 	}
 	return nil, nil, false
+}
+
+func (r *report) tooLarge(path string) {
+	r.about(path, "check that it is the right file", "the file is larger than 1 MiB")
 }
 
 func (r *report) missing(path string, err error) {

@@ -145,10 +145,14 @@ func (l *loader) clients() {
 }
 
 func (l *loader) clientSource(path string) (*source, bool) {
-	if path == l.added {
-		return newSource(path, l.addedData, &l.report)
+	switch {
+	case path != l.added:
+		return l.source(path)
+	case len(l.addedData) > maxFile:
+		l.report.tooLarge(path)
+		return nil, false
 	}
-	return l.source(path)
+	return newSource(path, l.addedData, &l.report)
 }
 
 // clientFiles lists the files of the clients.
