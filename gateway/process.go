@@ -29,7 +29,7 @@ func (s *session) execute(d policy.Decision, input *bufio.Reader) {
 	if err != nil {
 		end.Status, end.Why, end.Failure = policy.ExitRefused, string(endExited), err.Error()
 		s.recordSession(end)
-		s.deny("the program could not be started; tell the gateway's operator to look at its records", policy.ExitRefused)
+		s.deny(input, "the program could not be started; tell the gateway's operator to look at its records", policy.ExitRefused)
 		return
 	}
 	// Nothing below panics; a child must not outlive it if something did.

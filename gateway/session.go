@@ -27,7 +27,7 @@ func (s *session) run(command string) {
 	input := bufio.NewReaderSize(s.channel, inputBuffer)
 	arguments, d := s.decide(command, input)
 	if err := s.server.config.Trail.SessionDecided(s.about, s.record(command, arguments, d)); err != nil {
-		s.deny(errNoRecords.Error(), policy.ExitRefused)
+		s.deny(input, errNoRecords.Error(), policy.ExitRefused)
 		return
 	}
 	switch d.Verdict {
@@ -37,7 +37,7 @@ func (s *session) run(command string) {
 		s.say(s.channel, d.Answer)
 		s.finish(0)
 	default:
-		s.deny(d.Refusal.Error(), d.Refusal.Status)
+		s.deny(input, d.Refusal.Error(), d.Refusal.Status)
 	}
 }
 
@@ -97,8 +97,9 @@ func (s *session) record(command string, arguments []string, d policy.Decision) 
 
 // deny ends the session with the line that says why. A client that will not
 // learn from it runs out of budget.
-func (s *session) deny(why string, status int) {
+func (s *session) deny(input io.Reader, why string, status int) {
 	s.say(s.channel.Stderr(), refusalLine(why))
+	s.hearken(input)
 	s.settle(settleLimit)
 	s.finish(status)
 	if !s.channels.take() {
@@ -111,12 +112,13 @@ func (s *session) deny(why string, status int) {
 func (s *session) say(to io.Writer, text string) { _, _ = io.WriteString(to, text) }
 
 // finish tells the client the status and closes the channel. Nothing else may
-// write to it any more.
+// write to it any more; what the client still sends must not pile up.
 func (s *session) finish(status int) {
 	// Each of these fails only when the client has left.
 	_, _ = s.channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))
 	_ = s.channel.CloseWrite()
 	_ = s.channel.Close()
+	s.spawn(func() { discard(s.channel) })
 }
 
 // The bounds of secluded arguments, which are read before anything is known

@@ -1,6 +1,9 @@
 package gateway
 
-import "time"
+import (
+	"io"
+	"time"
+)
 
 const (
 	// settleLimit is how long a client has to take in what it was told.
@@ -32,6 +35,25 @@ func (s *session) settle(limit time.Duration) bool {
 	case <-timer.C:
 	}
 	return false
+}
+
+// hearken waits until the client's own program has begun to talk, or has ended
+// its input. A borg that still starts would find what it was told and the end of
+// the session at once, however long ago its ssh took in the former.
+func (s *session) hearken(input io.Reader) {
+	spoken := make(chan struct{})
+	s.spawn(func() {
+		defer close(spoken)
+		// An error is the end of the input; what it said is of no use.
+		_, _ = input.Read(make([]byte, 1))
+	})
+	timer := time.NewTimer(settleLimit)
+	defer timer.Stop()
+	select {
+	case <-spoken:
+	case <-s.closed:
+	case <-timer.C:
+	}
 }
 
 // patience is the time that a session may still spend on settling.

@@ -54,6 +54,9 @@ func TestComplaintsAreShownBeforeTheOutputThatFollows(t *testing.T) {
 func TestARefusalIsShownBeforeTheSessionEnds(t *testing.T) {
 	w := serve(t, script(t, `echo ran > ran`))
 	channel, requests := w.exec("borg serve")
+	if _, err := channel.Write([]byte("negotiate")); err != nil {
+		t.Fatal(err)
+	}
 	mustSettle(t, requests)
 	if complaint, err := io.ReadAll(channel.Stderr()); err != nil || len(complaint) == 0 {
 		t.Fatalf("%q, %v", complaint, err)
