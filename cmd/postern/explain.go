@@ -125,7 +125,7 @@ func (a *app) explain(ctx context.Context, q question, now time.Time) error {
 // client.
 func looksTyped(exec string) bool {
 	words := strings.Fields(exec)
-	return len(words) > 0 && slices.Contains([]string{"rsync", "borg"}, path.Base(words[0])) &&
+	return len(words) > 1 && slices.Contains([]string{"rsync", "borg"}, path.Base(words[0])) &&
 		!slices.Contains(words, "--server") && !slices.Contains(words, "serve")
 }
 
