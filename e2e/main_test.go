@@ -35,7 +35,6 @@ func TestMain(m *testing.M) {
 	testscript.Main(suite{m}, map[string]func(){
 		"inside":  insideMain,
 		"connect": connectMain,
-		"raw-ssh": rawMain,
 	})
 }
 
