@@ -222,7 +222,8 @@ func (ps places) outside(all []place) *Refusal {
 		if !slices.ContainsFunc(ps.rules, func(r Rule) bool { return inside(r.Path, p.real) }) {
 			return &Refusal{Code: "path-outside", Status: ExitRefused, Remedy: allowed,
 				Message: fmt.Sprintf("%q is outside the allowed paths", p.sent),
-				Detail:  fmt.Sprintf("it leads to %q", p.real)}
+				Detail:  fmt.Sprintf("it leads to %q", p.real),
+				Line:    fmt.Sprintf("- %s: %s", ps.rules[0].Tool, p.real)}
 		}
 	}
 	return &Refusal{Code: "path-rules", Status: ExitRefused, Remedy: "ask for each in a command of its own; " + allowed,

@@ -212,16 +212,6 @@ func (call rsyncCall) hasClass(bit class) bool {
 	return false
 }
 
-// find returns the last option of that spelling.
-func (call rsyncCall) find(spelled string) (givenOption, bool) {
-	for i := len(call.options) - 1; i >= 0; i-- {
-		if call.options[i].spelled == spelled {
-			return call.options[i], true
-		}
-	}
-	return givenOption{}, false
-}
-
 // notServing is the refusal of a call in which --server does not stand first.
 func notServing(words []word) *Refusal {
 	remedy := "only rsync --server is run here, which a stock rsync client asks for"
