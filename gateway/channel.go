@@ -3,7 +3,9 @@ package gateway
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"sync"
+	"time"
 
 	gliderssh "github.com/gliderlabs/ssh"
 	"golang.org/x/crypto/ssh"
@@ -48,12 +50,12 @@ func (c *connection) handleSession(_ *gliderssh.Server, conn *ssh.ServerConn, nc
 	if !ok {
 		panic("a channel was opened by nobody")
 	}
-	limit := c.server.config.SessionsPerConnection
-	defer c.open.Add(-1)
-	if c.open.Add(1) > int64(limit) {
-		c.refuseChannel(nc, "session", ssh.ResourceShortage, fmt.Sprintf("%d sessions are the most on one connection; close one, or open another connection", limit))
+	if !c.slot() {
+		c.refuseChannel(nc, "session", ssh.ResourceShortage, fmt.Sprintf(
+			"%d sessions are the most on one connection; close one, or open another connection", cap(c.slots)))
 		return
 	}
+	defer func() { <-c.slots }()
 	channel, requests, err := nc.Accept()
 	if err != nil {
 		return
@@ -61,6 +63,7 @@ func (c *connection) handleSession(_ *gliderssh.Server, conn *ssh.ServerConn, nc
 	s := &session{
 		connection: c,
 		channel:    channel,
+		input:      &soleReader{from: channel},
 		id:         fmt.Sprintf("%s.%d", c.about.ID, c.served.Add(1)),
 		who:        who,
 		closed:     make(chan struct{}),
@@ -69,12 +72,41 @@ func (c *connection) handleSession(_ *gliderssh.Server, conn *ssh.ServerConn, nc
 	s.serve(requests)
 }
 
+// slotPatience is how long a channel waits for a place. A client that has closed
+// one and opens the next is faster than the gateway at times.
+const slotPatience = time.Second
+
+// slot takes a place among the connection's sessions; there are not more that
+// wait than there are places.
+func (c *connection) slot() bool {
+	select {
+	case c.slots <- struct{}{}:
+		return true
+	default:
+	}
+	defer c.waiting.Add(-1)
+	if c.waiting.Add(1) > int64(cap(c.slots)) {
+		return false
+	}
+	timer := time.NewTimer(slotPatience)
+	defer timer.Stop()
+	select {
+	case c.slots <- struct{}{}:
+		return true
+	case <-timer.C:
+	case <-c.ctx.Done():
+	}
+	return false
+}
+
 // session is one session channel.
 type session struct {
 	*connection
 	channel ssh.Channel
-	id      string
-	who     *Identity
+	// input is what the client sends.
+	input *soleReader
+	id    string
+	who   *Identity
 
 	// closed is closed when the client has closed the channel, or is gone.
 	// The end of its input is something else, and not seen here.
@@ -98,6 +130,8 @@ func (s *session) serve(requests <-chan *ssh.Request) {
 		}
 	}()
 	defer s.survive()
+	// Nobody reads what a client sends there, but it must not pile up.
+	s.spawn(func() { discard(s.channel.Stderr()) })
 	for req := range requests {
 		s.answer(req)
 	}
@@ -160,6 +194,23 @@ func (s *session) take(req *ssh.Request, serve func()) {
 		serve()
 	})
 }
+
+// soleReader lets one goroutine read at a time: of two that wait for data on a
+// channel the library wakes only one when there is no more.
+type soleReader struct {
+	mu   sync.Mutex
+	from io.Reader
+}
+
+// Read implements [io.Reader].
+func (r *soleReader) Read(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.from.Read(b)
+}
+
+// discard reads until the client has closed the channel.
+func discard(from io.Reader) { _, _ = io.Copy(io.Discard, from) }
 
 // spawn runs f in a goroutine that the channel waits for.
 func (s *session) spawn(f func()) {

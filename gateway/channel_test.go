@@ -429,18 +429,25 @@ func TestSessionsAtOnce(t *testing.T) {
 	if out, _, status := w.run(w.client(), w.push()); status != 0 {
 		t.Errorf("another connection: %d %q", status, out)
 	}
-	for range 50 {
-		// The client's own close is on its way when the next opens.
-		s, err := client.NewSession()
-		if err == nil {
-			s.Stdin = strings.NewReader("x")
-			if out, err := s.Output(w.push()); err != nil || string(out) != "x" {
-				t.Errorf("%q, %v", out, err)
-			}
-			return
-		}
+	s := newSession(t, client)
+	s.Stdin = strings.NewReader("x")
+	if out, err := s.Output(w.push()); err != nil || string(out) != "x" {
+		t.Errorf("%q, %v", out, err)
 	}
-	t.Error("there is never room again")
+}
+
+// One after the other there may be any number, even where there is one place.
+func TestSessionsInARow(t *testing.T) {
+	w := serve(t, script(t, `cat`), func(w *world, _ *clients) { w.config.SessionsPerConnection = 1 })
+	client := w.client()
+	for i := range 200 {
+		channel, requests, err := client.OpenChannel("session", nil)
+		if err != nil {
+			t.Fatalf("the %d. session: %v", i, err)
+		}
+		ask(t, channel, "shell", nil)
+		status(t, requests)
+	}
 }
 
 // A session whose client never asks for anything ends with its connection.

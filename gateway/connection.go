@@ -73,9 +73,10 @@ type connection struct {
 	tries      int
 	who        *Identity
 
-	// open is the number of channels, and served how many sessions there
-	// were.
-	open, served atomic.Int64
+	// slots has an element for each session channel that is open, waiting
+	// counts those that wait for one, and served those that ever were.
+	slots           chan struct{}
+	waiting, served atomic.Int64
 	// channels and requests are the budgets for what comes to nothing.
 	channels, requests budget
 	tally              tally
@@ -86,6 +87,7 @@ func newConnection(ctx context.Context, s *Server, conn net.Conn) *connection {
 		Conn: conn, server: s, start: s.config.Now(),
 		handlers: newCrew(), sessions: newCrew(),
 		exchanged: newStage(), authenticating: newStage(), closed: newStage(),
+		slots:    make(chan struct{}, s.config.SessionsPerConnection),
 		channels: budget{now: s.config.Now}, requests: budget{now: s.config.Now},
 	}
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
@@ -261,6 +263,6 @@ func (c *connection) SetDeadline(time.Time) error { return nil }
 
 // Close implements [net.Conn].
 func (c *connection) Close() error {
-	c.closed.reach()
+	defer c.closed.reach() // not before: see hold
 	return c.Conn.Close()
 }

@@ -20,11 +20,11 @@ func (s *session) describe() {
 		d = refused(denied(err))
 	}
 	if err := s.server.config.Trail.SessionDecided(s.about, s.record("", nil, d)); err != nil {
-		s.deny(s.channel, errNoRecords.Error(), policy.ExitRefused)
+		s.deny(s.input, errNoRecords.Error(), policy.ExitRefused)
 		return
 	}
 	if d.Refusal != nil {
-		s.deny(s.channel, d.Refusal.Error(), d.Refusal.Status)
+		s.deny(s.input, d.Refusal.Error(), d.Refusal.Status)
 		return
 	}
 	host := s.server.config.Host

@@ -24,7 +24,7 @@ func Decide(c registry.Client, host policy.Host, r policy.Request) policy.Decisi
 
 // run serves an exec request: it decides, records, and only then does.
 func (s *session) run(command string) {
-	input := bufio.NewReaderSize(s.channel, inputBuffer)
+	input := bufio.NewReaderSize(s.input, inputBuffer)
 	arguments, d := s.decide(command, input)
 	if err := s.server.config.Trail.SessionDecided(s.about, s.record(command, arguments, d)); err != nil {
 		s.deny(input, errNoRecords.Error(), policy.ExitRefused)
@@ -118,7 +118,7 @@ func (s *session) finish(status int) {
 	_, _ = s.channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))
 	_ = s.channel.CloseWrite()
 	_ = s.channel.Close()
-	s.spawn(func() { discard(s.channel) })
+	s.spawn(func() { discard(s.input) })
 }
 
 // The bounds of secluded arguments, which are read before anything is known

@@ -253,6 +253,13 @@ func (r *records) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// fail makes every record of the event fail from now on.
+func (r *records) fail(event string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.full = event
+}
+
 // find returns the records of an event so far, and what to wait for.
 func (r *records) find(event string) (found []record, changed <-chan struct{}) {
 	r.mu.Lock()
