@@ -130,7 +130,7 @@ func (b *bench) runOne(name string, client binary, c call, record string) (line,
 		if c.local {
 			return line{}, nil
 		}
-		return line{}, fmt.Errorf("%s %s: %q started no remote shell (%v): %s", name, client.version, c.argv, runErr, said)
+		return line{}, errors.Join(fmt.Errorf("%s %s: %q started no remote shell: %s", name, client.version, c.argv, said), runErr)
 	}
 	if err != nil {
 		return line{}, err
