@@ -17,9 +17,9 @@ const borgUmask = 0o077
 // holds for the whole session.
 func decideBorg(rules []Rule, host Host, second bool, words []word, tree Tree) Decision {
 	d := Decision{Tool: Borg, Direction: Serve, Rules: rules}
-	program := host.Borg
+	program, name := host.Borg, "borg"
 	if second {
-		program = host.Borg2
+		program, name = host.Borg2, "borg 2"
 	}
 	if len(words) == 1 && words[0].text == "--version" && program.Installed() {
 		d.Verdict, d.Answer = Answer, strings.TrimSpace("borg "+program.Version)
@@ -30,10 +30,10 @@ func decideBorg(rules []Rule, host Host, second bool, words []word, tree Tree) D
 		return d.deny(refusal)
 	}
 	if call.rest && !second {
-		program, second = host.Borg2, true
+		program, name, second = host.Borg2, "borg 2", true
 	}
 	if !program.Installed() {
-		return d.deny(notInstalled(Borg))
+		return d.deny(notInstalled(name))
 	}
 	if !tree.IsDir(rules[0].Path) {
 		return d.deny(missingFolder(rules[0]))

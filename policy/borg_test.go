@@ -108,6 +108,13 @@ func TestBorgTwo(t *testing.T) {
 	}
 }
 
+func TestBorgTwoIsNamedWhereItLacks(t *testing.T) {
+	d := decide(t, []policy.Rule{borgRule()}, host(), "borg serve --rest --backend FILE:x")
+	if d.Refusal == nil || d.Refusal.Status != policy.ExitNotInstalled || !strings.Contains(d.Refusal.Message, "borg 2") {
+		t.Errorf("%s: %v", outcome(d), d.Refusal)
+	}
+}
+
 func TestBorgEnvironmentKeepsClientsOut(t *testing.T) {
 	d := decide(t, []policy.Rule{borgRule()}, host(), "borg serve")
 	for _, want := range []string{"HOME=/nonexistent", "PYTHONNOUSERSITE=1", "BORG_BASE_DIR=" + k1, "BORG_CONFIG_DIR=/nonexistent/config"} {

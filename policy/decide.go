@@ -80,7 +80,7 @@ func noRule(tool Tool, rules []Rule) *Refusal {
 		Line:    fmt.Sprintf("- %s: /path/to/folder", tool)}
 }
 
-func notInstalled(name Tool) *Refusal {
+func notInstalled(name string) *Refusal {
 	return &Refusal{Code: "not-installed", Status: ExitNotInstalled,
 		Message: fmt.Sprintf("%s is not installed on the gateway", name),
 		Remedy:  "ask the gateway's operator to install it",

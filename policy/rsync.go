@@ -237,7 +237,7 @@ func (r *rsyncRequest) own() []string {
 // allow builds the child.
 func (r *rsyncRequest) allow(d Decision, options []string) Decision {
 	if !r.host.Rsync.Installed() {
-		return d.deny(notInstalled(Rsync))
+		return d.deny(notInstalled("rsync"))
 	}
 	args := []string{"rsync", "--server"}
 	if r.call.direction == Pull {
