@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -21,7 +23,35 @@ func gateVerbs() map[string]verb {
 		"forwarded":    plain(verbForwarded),
 		"attack-files": plain(verbAttackFiles),
 		"quickstart":   plain(verbQuickStart),
+		"stop-server":  plain(verbStopServer),
 	}
+}
+
+// verbStopServer: stop-server TERM|KILL ends the gateway while it works; nothing
+// that it started may outlive it for long.
+func verbStopServer(_ *testscript.TestScript, w *world, args []string) error {
+	p := w.server.(*postern)
+	signal := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}[args[0]]
+	children := descendants(p.pid())
+	if len(children) == 0 {
+		return errors.New("the gateway has no children that could outlive it")
+	}
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		return err
+	}
+	p.over = true
+	select {
+	case err := <-p.ended:
+		if signal == syscall.SIGTERM && err != nil {
+			return fmt.Errorf("postern serve: %w\n%s", err, p.log.tail(20))
+		}
+	case <-time.After(patience):
+		return errors.New("postern serve does not end")
+	}
+	return until(func() (bool, string) {
+		left := strays(w.work)
+		return len(left) == 0, "these processes are left:\n" + describe(left)
+	})
 }
 
 // verbAuthorities: authorities CA... trusts the keys of this name, and revokes

@@ -25,6 +25,7 @@ type postern struct {
 	hostKey string
 	ended   chan error
 	open    []string // its descriptors before the first connection
+	over    bool     // the script has ended it already
 }
 
 // startPostern initialises a gateway with the command that a person would use,
@@ -72,7 +73,7 @@ func (w *world) writeConfig() error {
 	lines := []string{
 		`listen: ["127.0.0.1:0"]`,
 		fmt.Sprintf("state: %q", w.path("gw/state")),
-		fmt.Sprintf("programs: {rsync: %q, borg: %q}", w.tools["rsync-"+w.serverRsync], w.tools["borg"]),
+		fmt.Sprintf("programs: {rsync: %q, borg: %q}", w.serverProgram(), w.tools["borg"]),
 	}
 	text := strings.Join(append(lines, w.config...), "\n") + "\n"
 	return os.WriteFile(w.path("gw/postern.yaml"), []byte(text), 0o600)
@@ -158,6 +159,9 @@ func (p *postern) idle() error {
 
 // Close ends the gateway as an init system does.
 func (p *postern) Close(clean bool) error {
+	if p.over {
+		return p.log.alarming()
+	}
 	var problems []error
 	if clean {
 		problems = append(problems, p.idle())

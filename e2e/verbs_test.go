@@ -82,13 +82,18 @@ func verbConfig(_ *testscript.TestScript, w *world, args []string) error {
 	return nil
 }
 
-// verbServer: server [-rsync VERSION] [-uid N] [-at PATH=FOLDER] [RULE...]
+// verbServer: server [-rsync VERSION] [-program FILE] [-uid N] [-at PATH=FOLDER] [RULE...]
 // starts the server. Rules make a client "laptop" with a new key.
 func verbServer(ts *testscript.TestScript, w *world, args []string) error {
 	for len(args) >= 2 && strings.HasPrefix(args[0], "-") {
 		switch args[0] {
 		case "-rsync":
 			w.serverRsync = args[1]
+		case "-program":
+			w.program = ts.MkAbs(args[1])
+			if err := os.Chmod(w.program, 0o755); err != nil {
+				return err
+			}
 		case "-uid":
 			uid, err := strconv.Atoi(args[1])
 			if err != nil {

@@ -27,6 +27,7 @@ type world struct {
 	baseline bool
 
 	clientRsync, serverRsync string
+	program                  string // what the server takes for rsync, if no rsync
 
 	clients []*client
 	config  []string // further lines of postern.yaml, each of them whole
@@ -84,15 +85,22 @@ func (w *world) path(name string) string {
 
 // useRsync puts the rsync of each side in place.
 func (w *world) useRsync() error {
-	for link, version := range map[string]string{"bin/rsync": w.clientRsync, "server-bin/rsync": w.serverRsync} {
+	for link, program := range map[string]string{"bin/rsync": w.tools["rsync-"+w.clientRsync], "server-bin/rsync": w.serverProgram()} {
 		if err := os.Remove(w.path(link)); err != nil && !os.IsNotExist(err) {
 			return err
 		}
-		if err := os.Symlink(w.tools["rsync-"+version], w.path(link)); err != nil {
+		if err := os.Symlink(program, w.path(link)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (w *world) serverProgram() string {
+	if w.program != "" {
+		return w.program
+	}
+	return w.tools["rsync-"+w.serverRsync]
 }
 
 // env is the environment of the client machine, on top of the test's own.
