@@ -37,7 +37,8 @@ func incomingPackets(peer ssh.ServerPreAuthConn) <-chan []byte {
 		close(ended)
 		return ended
 	}
-	return *(*chan []byte)(unsafe.Pointer(incoming.UnsafeAddr())) //nolint:gosec // the field is of this type
+	// The field is of this type, and peer keeps it alive.
+	return *(*chan []byte)(unsafe.Pointer(incoming.UnsafeAddr()))
 }
 
 // inside returns the field of the struct that v is or points to, or nothing.

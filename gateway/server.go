@@ -139,33 +139,38 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	return errors.Join(failures...)
 }
 
-// maxPause is the longest pause after a failure to accept, as when descriptors
-// have run out.
-const maxPause = time.Second
+// The pauses after failures to accept, as when descriptors have run out.
+const (
+	minPause = 5 * time.Millisecond
+	maxPause = time.Second
+)
 
 // accept takes connections from one listener until the context is done.
 func (s *Server) accept(ctx context.Context, l net.Listener) error {
-	pause := 5 * time.Millisecond
-	for {
+	for pause := minPause; ctx.Err() == nil; {
 		conn, err := l.Accept()
 		switch {
 		case err == nil:
-			pause = 5 * time.Millisecond
+			pause = minPause
 			s.welcome(ctx, conn)
-			continue
-		case ctx.Err() != nil:
-			return nil
+		case ctx.Err() != nil: // the listener was closed for that
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("listen on %s: %w", l.Addr(), err)
-		}
-		// A record that fails here changes nothing: nothing was accepted.
-		_ = s.config.Trail.ListenerFailed(l.Addr().String(), err)
-		select {
-		case <-time.After(pause):
+		default:
+			// A record that fails here changes nothing: nothing was accepted.
+			_ = s.config.Trail.ListenerFailed(l.Addr().String(), err)
+			rest(ctx, pause)
 			pause = min(2*pause, maxPause)
-		case <-ctx.Done():
-			return nil
 		}
+	}
+	return nil
+}
+
+// rest waits, but not longer than until the context is done.
+func rest(ctx context.Context, pause time.Duration) {
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
 	}
 }
 

@@ -135,7 +135,7 @@ func readSecluded(input *bufio.Reader) ([]string, *policy.Refusal) {
 	for left := maxSecludedBytes; ; {
 		word, err := readWord(input, left)
 		switch {
-		case err == errLong || err == nil && len(words) == maxSecludedWords:
+		case errors.Is(err, errLong) || err == nil && len(words) == maxSecludedWords:
 			return words, secludedRefusal("too-long", "the arguments on standard input are too many or too long", "name fewer files at once, or use --files-from")
 		case err != nil:
 			return words, secludedRefusal("secluded-arguments", "the arguments on standard input end too early", "use a stock rsync")
@@ -158,7 +158,7 @@ func readWord(input *bufio.Reader, limit int) (string, error) {
 	var word strings.Builder
 	for {
 		piece, err := input.ReadSlice(0)
-		if err != nil && err != bufio.ErrBufferFull {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return "", err
 		}
 		if word.Len()+len(piece) > limit {
