@@ -72,7 +72,7 @@ func TestEveryEventIsOneRecord(t *testing.T) {
 			`address: cause:boom connection:c1 level:error message:panic stack:main.go:1 time:2026-10-18T01:04:05.060Z`},
 		"requests refused": {func(a *audit.Trail) error {
 			return a.RequestsRefused(audit.Connection{ID: "c1"}, "c1.1", map[string]int{"pty-req": 1, "env": 3})
-		}, `address: connection:c1 kinds:[env pty-req] level:warn message:requests refused scope:c1.1 time:2026-10-18T01:04:05.060Z times:[3 1]`},
+		}, `address: connection:c1 kinds:[env pty-req] level:info message:requests refused scope:c1.1 time:2026-10-18T01:04:05.060Z times:[3 1]`},
 		"session denied": {func(a *audit.Trail) error {
 			return a.SessionDecided(audit.Connection{ID: "c1"}, audit.Decision{Session: "c1.1", Request: "sh", Verdict: "deny", Code: "unknown-program", Why: "w", Detail: "d"})
 		}, `address: code:unknown-program connection:c1 detail:d direction: level:warn message:session decided request:sh rules:[] session:c1.1 time:2026-10-18T01:04:05.060Z tool: verdict:deny why:w`},

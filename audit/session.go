@@ -11,9 +11,9 @@ import (
 // RequestsRefused records the requests that were refused without a decision:
 // shells with a terminal, forwardings, variables and the like. counts says how
 // often each kind came; scope says on what: "connection", or the session's
-// identifier.
+// identifier. Stock clients ask for some of it every time, so it is no warning.
 func (t *Trail) RequestsRefused(c Connection, scope string, counts map[string]int) error {
-	return t.record(zerolog.WarnLevel, "requests refused", func(e *zerolog.Event) {
+	return t.record(zerolog.InfoLevel, "requests refused", func(e *zerolog.Event) {
 		c.mark(e)
 		e.Str("scope", scope)
 		kinds := slices.Sorted(maps.Keys(counts))

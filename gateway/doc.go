@@ -12,6 +12,10 @@
 //   - session.go decides and records that one, process.go runs it, and stream.go
 //     carries its data.
 //
+// Beside them, keepalive.go finds out who has gone without a word, budget.go
+// bounds what a peer may ask for in vain, and backlog.go keeps a peer from
+// leaving goroutines of the library behind.
+//
 // [Identify], [Decide] and [Describe] are what the server itself calls, so that a
 // command that explains calls the same.
 package gateway
