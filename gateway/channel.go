@@ -114,6 +114,8 @@ type session struct {
 	// work is what the channel waits for: the request and its streams.
 	work sync.WaitGroup
 
+	// borg says that the client is, or may be, a borg.
+	borg bool
 	// taken says that the one request that a channel may run has come.
 	taken  bool
 	budget budget

@@ -24,6 +24,7 @@ func Decide(c registry.Client, host policy.Host, r policy.Request) policy.Decisi
 
 // run serves an exec request: it decides, records, and only then does.
 func (s *session) run(command string) {
+	s.borg = strings.Contains(command, "borg")
 	input := bufio.NewReaderSize(s.input, inputBuffer)
 	arguments, d := s.decide(command, input)
 	if err := s.server.config.Trail.SessionDecided(s.about, s.record(command, arguments, d)); err != nil {
@@ -101,6 +102,9 @@ func (s *session) deny(input io.Reader, why string, status int) {
 	s.say(s.channel.Stderr(), refusalLine(why))
 	s.hearken(input)
 	s.settle(settleLimit)
+	if s.borg {
+		s.linger()
+	}
 	s.finish(status)
 	if !s.channels.take() {
 		s.end(endBudget)

@@ -12,6 +12,8 @@ const (
 	// that, beside settleLimit once: a program that never stops complaining
 	// still gets its work done.
 	settleShare = 10
+	// borgPause is how long a borg has to show why it was refused.
+	borgPause = 500 * time.Millisecond
 )
 
 // settle waits until the client has taken in what was said so far, and reports
@@ -38,7 +40,7 @@ func (s *session) settle(limit time.Duration) bool {
 }
 
 // hearken waits until the client's own program has begun to talk, or has ended
-// its input. A borg that still starts would find what it was told and the end of
+// its input. One that still starts would find what it was told and the end of
 // the session at once, however long ago its ssh took in the former.
 func (s *session) hearken(input io.Reader) {
 	spoken := make(chan struct{})
@@ -52,6 +54,19 @@ func (s *session) hearken(input io.Reader) {
 	select {
 	case <-spoken:
 	case <-s.closed:
+	case <-timer.C:
+	}
+}
+
+// linger gives a borg time to read why it was refused before the session ends.
+// When both wait for it, it looks at the end first and forgets the rest (select
+// in remote.py), and nothing tells the gateway whether it has been scheduled.
+func (s *session) linger() {
+	timer := time.NewTimer(borgPause)
+	defer timer.Stop()
+	select {
+	case <-s.closed:
+	case <-s.ctx.Done():
 	case <-timer.C:
 	}
 }
