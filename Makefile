@@ -17,7 +17,7 @@ run: ## a gateway in ./run with one rsync and one borg backup made through it
 
 test: ## every test
 	.ci/packages test
-	POSTERN_E2E_RSYNC_OLD=$(CURDIR)/bin/rsync-3.2.7/usr/bin/rsync go test -race ./...
+	POSTERN_E2E_RSYNC_OLD=$(CURDIR)/bin/rsync-3.2.7/usr/bin/rsync go test -race -timeout 30m ./...
 
 lint: ## gofmt, vet and the linters, as .ci/run does, without the tests
 	.ci/run lint
