@@ -143,13 +143,14 @@ func namesTree(dir string) error {
 // oddNames are those of namesTree that are given on command lines too. A shell
 // that sshd starts drops an escaped newline, and expands a destination that is
 // a pattern; postern takes no control characters; rsync 3.2.7 escapes no
-// backquote and no last backslash. The names in onlySecluded need -s for that.
+// backquote. The first names in onlySecluded need -s for
+// that.
 var oddNames = []string{
 	"  two  spaces  ", "trailing ", "-rf", "--delete", "it's", "a\"b", "$(id)", "a;b", "a&b", "a>b", "{a,b}",
 	"~root", "#", "a\\b", "host:path", "a=b", "cafe\u0301", "\xff\xfe",
 }
 
-var onlySecluded = []string{"new\nline", "\x1b[31m", "\r\n", "`id`", "ends\\"}
+var onlySecluded = []string{"new\nline", "\x1b[31m", "\r\n", "`id`", "--delete", "a;b", "it's", "\xff\xfe"}
 
 // linksTree has hard links: within a folder, across folders, of a symbolic link.
 func linksTree(dir string) error {

@@ -18,10 +18,8 @@ const patience = 30 * time.Second
 // until asks again and again, until ok or out of patience. The kernel tells
 // nobody when a process of someone else's ends, so there is nothing to wait for.
 func until(ask func() (ok bool, state string)) error {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
 	end := time.Now().Add(patience)
-	for {
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		ok, state := ask()
 		if ok {
 			return nil
@@ -29,7 +27,7 @@ func until(ask func() (ok bool, state string)) error {
 		if time.Now().After(end) {
 			return fmt.Errorf("after %s: %s", patience, state)
 		}
-		<-tick.C
+		<-time.After(pause)
 	}
 }
 

@@ -79,10 +79,13 @@ func readEntry(path string) (entry, error) {
 func (e entry) kind() uint32 { return e.stat.Mode & unix.S_IFMT }
 
 func readXattrs(path string) (map[string]string, error) {
-	names := make([]byte, 64<<10)
-	n, err := unix.Llistxattr(path, names)
-	if err == unix.EOPNOTSUPP {
+	n, err := unix.Llistxattr(path, nil)
+	if err == unix.EOPNOTSUPP || err == nil && n == 0 {
 		return nil, nil
+	}
+	names := make([]byte, 64<<10)
+	if err == nil {
+		n, err = unix.Llistxattr(path, names)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%q: listxattr: %w", path, err)
@@ -182,7 +185,7 @@ func compare(a, b entry, ignore []string) ([]string, error) {
 	if a.stat.Size != b.stat.Size {
 		return found, nil
 	}
-	at, err := firstDifference(a.path, b.path)
+	at, err := firstDifference(a.path, b.path, a.stat.Size)
 	if err == nil && at >= 0 {
 		found = append(found, fmt.Sprintf("content differs from byte %d on", at))
 	}
@@ -210,8 +213,8 @@ func modified(e entry, fraction bool) string {
 	return t.Format(time.RFC3339Nano)
 }
 
-// firstDifference compares two files of one size; -1 when they are the same.
-func firstDifference(a, b string) (int64, error) {
+// firstDifference compares two files of this size; -1 when they are the same.
+func firstDifference(a, b string, size int64) (int64, error) {
 	x, err := os.Open(a)
 	if err != nil {
 		return 0, err
@@ -222,7 +225,8 @@ func firstDifference(a, b string) (int64, error) {
 		return 0, err
 	}
 	defer y.Close()
-	left, right := make([]byte, 1<<20), make([]byte, 1<<20)
+	// One byte more than the file has shows its end at the first read.
+	left, right := make([]byte, min(size+1, 1<<20)), make([]byte, min(size+1, 1<<20))
 	for at := int64(0); ; {
 		n, err := io.ReadFull(x, left)
 		m, _ := io.ReadFull(y, right)

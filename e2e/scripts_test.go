@@ -18,13 +18,18 @@ type versions struct{ client, server string }
 // asNow is today's rsync on both sides.
 var asNow = versions{newRsync, newRsync}
 
-// TestRsync runs testdata/rsync with every pair of rsync versions. What is in
-// there behaves as under sshd.
+// TestRsync runs testdata/rsync with rsync of today and with the older one on
+// both sides, and what depends on both sides with each against the other. What
+// is in there behaves as under sshd.
 func TestRsync(t *testing.T) {
-	for _, v := range []versions{asNow, {oldRsync, newRsync}, {newRsync, oldRsync}, {oldRsync, oldRsync}} {
+	mixed := named("rsync/push_pull", "rsync/incremental", "rsync/link_dest", "rsync/hard_links", "rsync/acls_xattrs", "rsync/compression",
+		"rsync/names", "rsync/arguments", "rsync/wildcards", "rsync/protocols", "rsync/options")
+	for v, files := range map[versions][]string{
+		asNow: scripts(t, "rsync"), {oldRsync, oldRsync}: scripts(t, "rsync"), {oldRsync, newRsync}: mixed, {newRsync, oldRsync}: mixed,
+	} {
 		t.Run(v.client+"-to-"+v.server, func(t *testing.T) {
 			t.Parallel()
-			runScripts(t, scripts(t, "rsync"), set{versions: v, baseline: onlyBaseline()})
+			runScripts(t, files, set{versions: v, baseline: onlyBaseline()})
 		})
 	}
 }
@@ -48,10 +53,7 @@ func TestSame(t *testing.T) {
 // TestAsUnderSSHD runs against sshd, whatever the environment says, the scripts
 // whose outcome is the least obvious.
 func TestAsUnderSSHD(t *testing.T) {
-	var files []string
-	for _, name := range []string{"rsync/searchable_parent", "rsync/fifo_source", "rsync/single_file", "rsync/exit_status", "same/client_killed"} {
-		files = append(files, filepath.Join("testdata", name+".txtar"))
-	}
+	files := named("rsync/searchable_parent", "rsync/fifo_source", "rsync/single_file", "rsync/exit_status", "same/client_killed", "same/session_ends")
 	runScripts(t, files, set{versions: asNow, baseline: true})
 }
 
@@ -61,6 +63,15 @@ func TestGate(t *testing.T) {
 		return
 	}
 	runScripts(t, scripts(t, "gate"), set{versions: asNow})
+}
+
+// named are scripts below testdata.
+func named(names ...string) []string {
+	var files []string
+	for _, name := range names {
+		files = append(files, filepath.Join("testdata", name+".txtar"))
+	}
+	return files
 }
 
 // scripts lists a folder of testdata; a folder without scripts is a mistake.

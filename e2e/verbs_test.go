@@ -274,7 +274,7 @@ func verbOddNames(ts *testscript.TestScript, w *world, args []string) error {
 	}
 	names, fetch := oddNames, []string(nil)
 	if slices.Contains(options, "-s") {
-		names = append(slices.Clone(names), onlySecluded...)
+		names = onlySecluded
 	}
 	for _, name := range names {
 		if err := rsync(filepath.Join(src, "folders", name)+"/", "nas:"+filepath.Join(nas, "odd", name)); err != nil {
