@@ -155,6 +155,7 @@ func TestRawCommands(t *testing.T) {
 			if ok, err := session.SendRequest("exec", true, row.payload); err != nil || !ok {
 				t.Fatalf("the request was not taken (%v), so that nobody reads why: %v", ok, err)
 			}
+			session.CloseWrite()
 			stdout, stderr, status, _ := session.finish(t)
 			if stdout != "" || status != 126 {
 				t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
@@ -284,12 +285,22 @@ func TestRawFloods(t *testing.T) {
 	w, _ := threatWorld(t)
 	for name, flood := range map[string]func(t *testing.T, c *ssh.Client){
 		"H20 channels": func(t *testing.T, c *ssh.Client) {
+			answers := make(chan error, 2000)
+			for range cap(answers) {
+				go func() {
+					_, requests, err := c.OpenChannel("session", nil)
+					if err == nil {
+						go ssh.DiscardRequests(requests)
+					}
+					answers <- err
+				}()
+			}
 			opened := 0
-			for range 2000 {
-				if _, requests, err := c.OpenChannel("session", nil); err == nil {
-					go ssh.DiscardRequests(requests)
-					opened++
+			for range cap(answers) {
+				if <-answers != nil {
+					break
 				}
+				opened++
 			}
 			if opened > 10 {
 				t.Errorf("%d sessions at once on one connection", opened)
@@ -342,7 +353,12 @@ func TestRawFloods(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := mustDial(t, w, "k1")
-			flood(t, c)
+			// x/crypto can wait for ever for a channel that it asked for
+			// while the connection ended.
+			over := make(chan struct{}, 2)
+			go func() { flood(t, c); over <- struct{}{} }()
+			go func() { c.Wait(); over <- struct{}{} }()
+			<-over
 			c.Close()
 			if _, stderr, status, err := w.run("ssh", "k1"); err != nil || status != 0 {
 				t.Errorf("afterwards the gateway is gone for others: status %d, %s %v", status, stderr, err)
