@@ -7,10 +7,14 @@
 // POSTERN_E2E_BASELINE=sshd every one of them runs against a stock sshd instead
 // of postern, and [TestAsUnderSSHD] always does so for some.
 //
-// A missing tool fails the suite; nothing is skipped. [tools] names them all.
+// The suite needs root: for owners, for a gateway of another user, and for mounts
+// that only its own processes see. It needs both rsync versions of tools_test.go;
+// POSTERN_E2E_RSYNC_OLD and POSTERN_E2E_RSYNC_NEW name them where PATH does not. A
+// missing tool fails the suite; nothing is skipped.
 package e2e
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -66,6 +70,9 @@ func prepare(root string) error {
 	// Servers that run as another user must reach the folders below.
 	if err := os.Chmod(root, 0o711); err != nil {
 		return err
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("the scripts need root, for owners, for users and for mounts of their own")
 	}
 	os.Setenv(envRoot, root)
 	if _, err := findTools(); err != nil {
