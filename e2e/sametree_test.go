@@ -159,29 +159,33 @@ func sameTree(a, b string, ignore, skip []string) ([]string, error) {
 // compare says in which ways two entries differ.
 func compare(a, b entry, ignore []string) ([]string, error) {
 	var found []string
-	report := func(kind string, x, y any) {
-		if x != y && !slices.Contains(ignore, kind) {
+	report := func(kind string, same bool, x, y any) {
+		if !same && !slices.Contains(ignore, kind) {
 			found = append(found, fmt.Sprintf("%s: %v and %v", kind, x, y))
 		}
 	}
-	report("type", a.kind(), b.kind())
+	report("type", a.kind() == b.kind(), a.kind(), b.kind())
 	if a.kind() != b.kind() {
 		return found, nil
 	}
-	if a.kind() != unix.S_IFLNK {
-		report("mode", fmt.Sprintf("%04o", a.stat.Mode&0o7777), fmt.Sprintf("%04o", b.stat.Mode&0o7777))
+	if x, y := a.stat.Mode&0o7777, b.stat.Mode&0o7777; a.kind() != unix.S_IFLNK {
+		report("mode", x == y, octal(x), octal(y))
 	}
-	report("owner", fmt.Sprint(a.stat.Uid, ":", a.stat.Gid), fmt.Sprint(b.stat.Uid, ":", b.stat.Gid))
-	report("target", a.target, b.target)
-	report("device", a.stat.Rdev, b.stat.Rdev)
-	report("links", a.group, b.group)
-	report("xattr", fmt.Sprintf("%q", a.xattrs), fmt.Sprintf("%q", b.xattrs))
-	fraction := !slices.Contains(ignore, "ns")
-	report(mtimeKind(a, ignore), modified(a, fraction), modified(b, fraction))
+	report("owner", a.stat.Uid == b.stat.Uid && a.stat.Gid == b.stat.Gid,
+		[]uint32{a.stat.Uid, a.stat.Gid}, []uint32{b.stat.Uid, b.stat.Gid})
+	report("target", a.target == b.target, a.target, b.target)
+	report("device", a.stat.Rdev == b.stat.Rdev, a.stat.Rdev, b.stat.Rdev)
+	report("links", a.group == b.group, a.group, b.group)
+	report("xattr", maps.Equal(a.xattrs, b.xattrs), quoted(a.xattrs), quoted(b.xattrs))
+	x, y := a.stat.Mtim, b.stat.Mtim
+	if slices.Contains(ignore, "ns") {
+		x.Nsec, y.Nsec = 0, 0
+	}
+	report(mtimeKind(a, ignore), x == y, instant(x), instant(y))
 	if a.kind() != unix.S_IFREG {
 		return found, nil
 	}
-	report("size", a.stat.Size, b.stat.Size)
+	report("size", a.stat.Size == b.stat.Size, a.stat.Size, b.stat.Size)
 	if a.stat.Size != b.stat.Size {
 		return found, nil
 	}
@@ -191,6 +195,17 @@ func compare(a, b entry, ignore []string) ([]string, error) {
 	}
 	return found, err
 }
+
+// These print themselves only when a difference is reported: most never are.
+type (
+	octal   uint32
+	quoted  map[string]string
+	instant unix.Timespec
+)
+
+func (o octal) String() string   { return fmt.Sprintf("%04o", uint32(o)) }
+func (q quoted) String() string  { return fmt.Sprintf("%q", map[string]string(q)) }
+func (i instant) String() string { return time.Unix(i.Sec, i.Nsec).UTC().Format(time.RFC3339Nano) }
 
 // mtimeKind is under which name the modification time of this entry is ignored.
 func mtimeKind(e entry, ignore []string) string {
@@ -203,14 +218,6 @@ func mtimeKind(e entry, ignore []string) string {
 		return "linkmtime"
 	}
 	return "mtime"
-}
-
-func modified(e entry, fraction bool) string {
-	t := time.Unix(e.stat.Mtim.Unix()).UTC()
-	if !fraction {
-		t = t.Truncate(time.Second)
-	}
-	return t.Format(time.RFC3339Nano)
 }
 
 // firstDifference compares two files of this size; -1 when they are the same.
