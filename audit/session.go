@@ -48,6 +48,8 @@ type Decision struct {
 	Program string
 	Args    []string
 	Dir     string
+	// Confinement is the word for how the kernel holds it.
+	Confinement string
 }
 
 // SessionDecided records a decision, before anything is done about it.
@@ -66,6 +68,7 @@ func (t *Trail) SessionDecided(c Connection, d Decision) error {
 		e.Str("tool", d.Tool).Str("direction", d.Direction).Str("verdict", d.Verdict).Strs("rules", d.Rules)
 		for _, field := range []struct{ key, text string }{
 			{"code", d.Code}, {"why", d.Why}, {"detail", d.Detail}, {"program", d.Program}, {"dir", d.Dir},
+			{"confinement", d.Confinement},
 		} {
 			if field.text != "" {
 				foreign(e, field.key, field.text)

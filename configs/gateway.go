@@ -41,6 +41,7 @@ func readGateway(s *source) *gatewayFile {
 		"programs":     g.programs,
 		"aliases":      g.aliasLists,
 		"certificates": g.certificates,
+		"confinement":  g.confinement,
 		"connection":   g.connection,
 		"log":          g.log,
 	}, map[string]string{
@@ -64,6 +65,15 @@ func defaults(path string) *Config {
 		Programs:              Programs{Aliases: map[string][]string{}},
 		SessionsPerConnection: DefaultSessions,
 		LogLevel:              DefaultLogLevel,
+		Confinement:           DefaultConfinement,
+	}
+}
+
+// confinement reads the level by its word alone: what the words mean, and
+// whether this host gives it, is not for files to say.
+func (g *gatewayFile) confinement(n ast.Node) {
+	if word, ok := g.choice(n, "confinement", []string{"none", "landlock", "namespaces", "full"}); ok {
+		g.config.Confinement = word
 	}
 }
 

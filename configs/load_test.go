@@ -56,6 +56,7 @@ func TestDefaults(t *testing.T) {
 		HostKeys:              []string{w.path("state/ssh_host_ed25519_key")},
 		Programs:              Programs{Aliases: map[string][]string{}},
 		LogLevel:              "info",
+		Confinement:           "none",
 		SessionsPerConnection: 10,
 		Hash:                  cfg.Hash,
 		uid:                   os.Geteuid(),
@@ -81,6 +82,7 @@ aliases: {rsync: [/opt/bin/rsync, rsync-new], borg: [borg-backup], borg2: []}
 certificates:
   authorities: ["`+caKey+`"]
   revoked: revoked_keys
+confinement: full
 connection: {sessions: 1000}
 log: {level: debug}
 `)
@@ -99,6 +101,7 @@ log: {level: debug}
 		},
 		Authorities:           []ssh.PublicKey{mustKey(t, caKey).Public},
 		LogLevel:              "debug",
+		Confinement:           "full",
 		SessionsPerConnection: 1000,
 		Hash:                  cfg.Hash,
 		uid:                   os.Geteuid(),

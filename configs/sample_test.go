@@ -64,7 +64,7 @@ func TestGatewaySampleExamples(t *testing.T) {
 
 func TestGatewaySampleHasEveryKey(t *testing.T) {
 	want := []string{
-		"aliases", "authorities", "borg", "borg2", "certificates", "clients", "connection", "host_keys", "level", "listen",
+		"aliases", "authorities", "borg", "borg2", "certificates", "clients", "confinement", "connection", "host_keys", "level", "listen",
 		"log", "programs", "revoked", "rsync", "sessions", "state",
 	}
 	if got := keysOf(sample(t, "postern.yaml")); !slices.Equal(got, want) {

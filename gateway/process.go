@@ -23,9 +23,7 @@ const (
 func (s *session) execute(d policy.Decision, input *bufio.Reader) {
 	end := audit.End{Session: s.id}
 	start := s.server.config.Now()
-	p, err := sandbox.Start(s.server.config.Self, sandbox.Order{
-		Program: d.Program, Args: d.Args, Env: d.Env, Dir: d.Dir, Umask: d.Umask,
-	})
+	p, err := s.server.startChild(d)
 	if err != nil {
 		end.Status, end.Why, end.Failure = policy.ExitRefused, string(endExited), err.Error()
 		s.recordSession(end)

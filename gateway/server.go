@@ -13,6 +13,7 @@ import (
 	"postern/audit"
 	"postern/policy"
 	"postern/registry"
+	"postern/sandbox"
 )
 
 // The defaults of a [Config].
@@ -34,6 +35,10 @@ type Config struct {
 	Clients *registry.Store
 	// Host is the machine that decisions are for.
 	Host policy.Host
+	// Confinement is how the kernel holds every child: what sandbox.Probe
+	// found, or less where the operator asked for less. Unsaid it is
+	// [sandbox.None].
+	Confinement sandbox.Level
 	// Trail gets a record of everything. What it cannot record does not
 	// happen.
 	Trail *audit.Trail
@@ -98,6 +103,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Confinement == 0 {
+		c.Confinement = sandbox.None
 	}
 	for _, d := range []struct {
 		value *time.Duration

@@ -87,6 +87,9 @@ func (s *session) record(command string, arguments []string, d policy.Decision) 
 		Tool: string(d.Tool), Direction: string(d.Direction), Verdict: d.Verdict.String(),
 		Program: d.Program, Args: d.Args, Dir: d.Dir,
 	}
+	if d.Verdict == policy.Allow {
+		record.Confinement = s.server.config.Confinement.String()
+	}
 	for _, rule := range d.Rules {
 		record.Rules = append(record.Rules, rule.Where)
 	}

@@ -125,8 +125,8 @@ type Host struct {
 	Borg2 Program
 	// Home is the HOME of every child: a folder that no client can write.
 	Home string
-	// Confined says that the kernel holds the child to its rules' paths, so
-	// that options which are refused only for want of that are accepted.
+	// Confined says that options which are refused only because a child could
+	// leave its rules' paths by them are accepted: the kernel holds it.
 	Confined bool
 }
 

@@ -131,7 +131,7 @@ func (r *rsyncRequest) classAllowed(spelled string, o option) *Refusal {
 	case c.has(overwrites) && !r.rule.Overwrite:
 		return r.ruleRefuses("overwrite", "changing what exists ("+spelled+")", "overwrite: true")
 	case c.has(follows) && !r.host.Confined:
-		return malformed("unconfined", fmt.Sprintf("%s follows symbolic links, and this gateway does not confine its children", spelled),
+		return malformed("unconfined", fmt.Sprintf("%s follows symbolic links on the gateway, which is not allowed here", spelled),
 			"leave the option out")
 	}
 	return nil

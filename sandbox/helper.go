@@ -15,15 +15,32 @@ import (
 const verb = "__child"
 
 // The descriptors that [Start] hands to the helper, beside the three that are
-// the child's.
+// the child's. The folders of the order's paths follow.
 const (
-	orderDescriptor  = 3
-	reportDescriptor = 4
+	orderDescriptor = 3 + iota
+	reportDescriptor
+	statusDescriptor
+	firstFolder
 )
 
 // exitUnable is the helper's status when it could not become the program. The
 // gateway reads the report and not the status.
 const exitUnable = 125
+
+// What the helper reports begins with one of these words. A helper that ends
+// without a word has failed.
+const (
+	// reportReady comes right before the program, and is alone if that starts.
+	reportReady = 'r'
+	// reportUnable precedes the reason why the host does not give the
+	// planned confinement.
+	reportUnable = 'u'
+	// reportFailed precedes every other reason.
+	reportFailed = 'f'
+)
+
+// errUnable marks a failure that another plan may not have.
+var errUnable = errors.New("this host does not confine so")
 
 // Main returns at once unless args ask for the helper; then it does not
 // return. Every binary that calls [Start] calls it first thing in main, with
@@ -32,18 +49,32 @@ func Main(args []string) {
 	if len(args) < 2 || args[1] != verb {
 		return
 	}
-	// no_new_privs belongs to a thread, and exec keeps the thread's.
+	// no_new_privs and Landlock belong to a thread, and exec keeps the thread's.
 	runtime.LockOSThread()
-	failure := become()
-	if _, err := os.NewFile(reportDescriptor, "report").WriteString(failure.Error()); err != nil {
+	report := os.NewFile(reportDescriptor, "report")
+	failure := become(report)
+	if failure == nil {
+		end(0)
+	}
+	word := reportFailed
+	if errors.Is(failure, errUnable) {
+		word = reportUnable
+	}
+	if _, err := report.WriteString(string(word) + failure.Error()); err != nil {
 		fmt.Fprintf(os.Stderr, "postern: %s is not a command: %v\n", verb, failure)
 	}
-	os.Exit(exitUnable)
+	end(exitUnable)
 }
 
-// become turns this process into the ordered program. It returns only when it
-// could not, and then nothing of the program has run.
-func become() (failure error) {
+// end ends the helper at once. os.Exit would first do what matters to a program
+// that is being measured or tested, and takes a second for it under the race
+// detector.
+func end(status int) { unix.Exit(status) }
+
+// become confines this process and turns it into the ordered program, or runs
+// that to its end where it needs a first process above it. An error means that
+// nothing of the program has run.
+func become(report *os.File) (failure error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			failure = fmt.Errorf("panic: %v", cause)
@@ -53,31 +84,162 @@ func become() (failure error) {
 	if input == nil {
 		return errors.New("there is no order")
 	}
-	o, err := readOrder(input)
+	o, p, err := readOrder(input, firstFolder)
 	if err != nil {
 		return err
 	}
-	if err := confine(o); err != nil {
+	if err := confine(o, p); err != nil {
 		return err
 	}
-	err = unix.Exec(o.Program, o.Args, o.Env)
+	if p.Rehearse {
+		return ready(report)
+	}
+	if p.Level.namespaces() {
+		return runBelow(o, report)
+	}
+	return execute(o, report)
+}
+
+// ready tells the gateway that everything is prepared.
+func ready(report *os.File) error {
+	_, err := report.Write([]byte{reportReady})
+	return err
+}
+
+// execute becomes the program.
+func execute(o Order, report *os.File) error {
+	if err := ready(report); err != nil {
+		return err
+	}
+	if err := limitProgram(0, o.Limits); err != nil {
+		return err
+	}
+	err := unix.Exec(o.Program, o.Args, o.Env)
 	return fmt.Errorf("start %s: %w", o.Program, err)
 }
 
 // confine prepares the process for the program, in this order. What it sets
 // holds for the calling thread at least.
-func confine(o Order) error {
-	unix.Umask(o.Umask)
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("forbid core files: %w", err)
+//
+// The program is opened first. With namespaces its path then leads to a mount of
+// that very file, and with Landlock that file is the only one that may be run: a
+// path that is swapped later starts nothing else.
+func confine(o Order, p plan) error {
+	program, err := unix.Open(o.Program, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", o.Program, err)
 	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("set no_new_privs: %w", err)
+	v := &view{}
+	if p.Level != None {
+		if v, err = needs(o); err != nil {
+			return fmt.Errorf("find what %s needs: %w", o.Program, err)
+		}
+	}
+	seen, err := lookOutside(o, v)
+	if err != nil {
+		return err
+	}
+	if p.Level.namespaces() {
+		if err := enterRoot(o, v); errors.Is(err, errSwapped) {
+			return err
+		} else if err != nil {
+			return fmt.Errorf("%w: %w", errUnable, err)
+		}
+	}
+	for _, path := range o.Paths {
+		if err := same(path.Path, int(path.Folder.Fd())); err != nil {
+			return fmt.Errorf("path %s: %w", path.Path, err)
+		}
+	}
+	if err := same(o.Program, program); err != nil {
+		return fmt.Errorf("program %s: %w", o.Program, err)
+	}
+	grants, err := grantsFor(o, v, p)
+	if err != nil {
+		return err
+	}
+	if err := restrain(o, p, grants); err != nil {
+		return err
+	}
+	if err := seen.prove(o, p); err != nil {
+		return err
+	}
+	return withholdDescriptors()
+}
+
+// restrain gives up everything that no mount is needed for.
+func restrain(o Order, p plan, grants []grant) error {
+	if err := surrender(o.User); err != nil {
+		return err
 	}
 	if err := unix.Chdir(o.Dir); err != nil {
 		return fmt.Errorf("enter the working directory %s: %w", o.Dir, err)
 	}
-	return withholdDescriptors()
+	if err := limitSelf(o.Limits); err != nil {
+		return err
+	}
+	unix.Umask(o.Umask)
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("set no_new_privs: %w", err)
+	}
+	if p.Level.landlock() {
+		if err := restrict(p.ABI, grants); err != nil {
+			return err
+		}
+	}
+	if p.Level == None && !canFilter() {
+		return nil
+	}
+	uncut := p.Level.landlock() && p.ABI < truncateABI
+	return calls(o.writable() || p.Level == None, uncut).install()
+}
+
+// grantsFor opens what Landlock is to allow. The order's folders are those that
+// came with it.
+func grantsFor(o Order, v *view, p plan) ([]grant, error) {
+	if !p.Level.landlock() {
+		return nil, nil
+	}
+	var grants []grant
+	add := func(path string, rights uint64) error {
+		fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open %s: %w", path, err)
+		}
+		grants = append(grants, grant{fd, rights})
+		return nil
+	}
+	for _, path := range v.execute {
+		if err := add(path, fsRead|fsExecute); err != nil {
+			return nil, err
+		}
+	}
+	for _, path := range v.read {
+		if err := add(path, fsRead|fsList); err != nil {
+			return nil, err
+		}
+	}
+	if o.Scratch != "" {
+		if err := add(o.Scratch, fsRead|fsList|fsWrite|fsExecute); err != nil {
+			return nil, err
+		}
+	}
+	for _, path := range o.Paths {
+		grants = append(grants, grant{int(path.Folder.Fd()), path.rights()})
+	}
+	return grants, nil
+}
+
+// rights are the smallest with which a path's mode works.
+func (p Path) rights() uint64 {
+	var rights uint64
+	if !p.NoRead {
+		rights |= fsRead | fsList
+	}
+	if p.Writable {
+		rights |= fsWrite
+	}
+	return rights
 }
 
 // withholdDescriptors makes every descriptor but the first three close when the

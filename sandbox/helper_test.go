@@ -1,17 +1,10 @@
 package sandbox
 
 import (
-	"os"
 	"testing"
 
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
-
-func TestMain(m *testing.M) {
-	Main(os.Args)
-	goleak.VerifyTestMain(m)
-}
 
 // Kernels without close_range with its close-on-exec flag are still on many a
 // NAS; the list must then do the same.

@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -17,8 +19,12 @@ type Process struct {
 	// They have deadlines; nothing copies behind the caller's back.
 	Stdin, Stdout, Stderr *os.File
 
+	level Level
 	child *os.Process
 	done  chan struct{}
+	// status is where a helper that stays above the program tells how that
+	// ended.
+	status *os.File
 
 	// mu keeps signals and reaping apart: a group may be signalled only
 	// while its leader's number cannot belong to anyone else.
@@ -34,7 +40,11 @@ type Exit struct {
 	Signal syscall.Signal
 }
 
-// Pid is the number of the child's process and of its group.
+// Level is the confinement that the child has.
+func (p *Process) Level() Level { return p.level }
+
+// Pid is the number of the child's process, or of the helper above it, and of
+// their group.
 func (p *Process) Pid() int { return p.child.Pid }
 
 // Done is closed when the child has ended. Members of its group may still run,
@@ -102,13 +112,15 @@ func (p *Process) Wait() Exit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.reaped {
-		p.reaped, p.exit = true, reap(p.child)
+		p.reaped, p.exit = true, reap(p.child, p.status)
+		p.status.Close()
 	}
 	return p.exit
 }
 
-// reap asks for the status of a child that has ended.
-func reap(child *os.Process) Exit {
+// reap asks for the status of a child that has ended. What its helper told comes
+// before how the helper ended.
+func reap(child *os.Process, told io.Reader) Exit {
 	state, err := child.Wait()
 	if err != nil {
 		// Only someone who reaps the gateway's children behind its back
@@ -116,6 +128,10 @@ func reap(child *os.Process) Exit {
 		return Exit{Status: exitUnable}
 	}
 	status := state.Sys().(syscall.WaitStatus)
+	var word [4]byte
+	if _, err := io.ReadFull(told, word[:]); err == nil {
+		status = syscall.WaitStatus(binary.NativeEndian.Uint32(word[:]))
+	}
 	if status.Signaled() {
 		return Exit{Signal: status.Signal()}
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"postern/sandbox"
@@ -21,7 +22,26 @@ import (
 
 const self = "/proc/self/exe"
 
-// shell is an order for a script, started in an empty folder.
+// forgetfulVerb is a program whose main does not call Main.
+const forgetfulVerb = "forget"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[2] == forgetfulVerb {
+		_, err := sandbox.Start(self, sandbox.Order{Program: "/bin/true", Args: []string{"true"}, Dir: "/", User: me()})
+		fmt.Fprint(os.Stdout, err)
+		os.Exit(0)
+	}
+	sandbox.Main(os.Args)
+	play(os.Args)
+	goleak.VerifyTestMain(m)
+}
+
+// me is who runs the tests, as whom a child may run too where that is root.
+func me() *sandbox.User {
+	return &sandbox.User{UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
+}
+
+// shell is an order for a script, started unconfined in an empty folder.
 func shell(t *testing.T, script string, args ...string) sandbox.Order {
 	return sandbox.Order{
 		Program: "/bin/sh",
@@ -29,6 +49,9 @@ func shell(t *testing.T, script string, args ...string) sandbox.Order {
 		Env:     []string{"PATH=/usr/bin:/bin"},
 		Dir:     t.TempDir(),
 		Umask:   0o077,
+		User:    me(),
+		Least:   sandbox.None,
+		Most:    sandbox.None,
 	}
 }
 
@@ -84,7 +107,7 @@ func TestChildGetsNothingElse(t *testing.T) {
 	}
 	defer unix.Close(leak)
 
-	o := sandbox.Order{Program: "/usr/bin/env", Args: []string{"env"}, Env: []string{"A=1"}, Dir: "/"}
+	o := sandbox.Order{Program: "/usr/bin/env", Args: []string{"env"}, Env: []string{"A=1"}, Dir: "/", User: me(), Least: sandbox.None, Most: sandbox.None}
 	if got := output(t, o); got != "A=1\n" {
 		t.Errorf("environment %q, want A=1 alone", got)
 	}
@@ -154,6 +177,15 @@ func TestNothingRunsWithoutTheHelper(t *testing.T) {
 	if p, err := sandbox.Start(filepath.Join(t.TempDir(), "none"), shell(t, `true`)); err == nil {
 		p.Wait()
 		t.Error("started without a helper")
+	}
+}
+
+// A main that forgets to call Main must not start itself again and again: the
+// first helper tries, and is told.
+func TestForgetfulMainDoesNotRunAway(t *testing.T) {
+	out, err := exec.Command(self, "__child", forgetfulVerb).CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("main must call sandbox.Main")) {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

@@ -1,11 +1,13 @@
 package sandbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"syscall"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,23 +26,67 @@ const (
 	pipeSize = 1 << 20
 )
 
-// Start starts the ordered program in a process group of its own and returns
-// once it runs. When it returns an error nothing of the program has run. self is
-// the binary whose main calls [Main]: /proc/self/exe.
+// ErrConfinement is why a child was not started when this host does not give
+// the least confinement that its order names.
+var ErrConfinement = errors.New("this host does not give the least confinement that was asked for")
+
+// Start starts the ordered program in a process group of its own, confined as
+// the order says, and returns once it runs. When it returns an error nothing of
+// the program has run. self is the binary whose main calls [Main]:
+// /proc/self/exe.
 //
 // The caller owns the process: it must call [Process.Wait], where the three
 // streams are closed.
 func Start(self string, o Order) (*Process, error) {
-	if err := o.check(); err != nil {
+	if err := errors.Join(o.check(), o.checkUser()); err != nil {
 		return nil, fmt.Errorf("refuse to start a child: %w", err)
 	}
-	l := &launch{}
-	defer l.closeAll()
-	p, err := l.start(self, o)
+	o, closeOpened, err := o.openPaths()
+	if err != nil {
+		return nil, fmt.Errorf("refuse to start a child: %w", err)
+	}
+	defer closeOpened()
+	p, err := startConfined(self, o, false)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", o.Program, err)
 	}
 	return p, nil
+}
+
+// openPaths opens the folders that came without a descriptor.
+func (o Order) openPaths() (opened Order, closeAll func(), err error) {
+	l := &launch{}
+	o.Paths = slices.Clone(o.Paths)
+	for i, p := range o.Paths {
+		if p.Folder != nil {
+			continue
+		}
+		f, err := OpenPath(p.Path)
+		if err != nil {
+			l.closeAll()
+			return o, nil, err
+		}
+		l.open = append(l.open, f)
+		o.Paths[i].Folder = f
+	}
+	return o, l.closeAll, nil
+}
+
+// startConfined tries the plans that give the least level, the strongest first.
+func startConfined(self string, o Order, rehearse bool) (*Process, error) {
+	host := lookAtHost()
+	var missing []error
+	for _, plan := range host.plans(o.least(), o.most()) {
+		plan.Rehearse = rehearse
+		l := &launch{}
+		p, err := l.start(self, o, plan)
+		l.closeAll()
+		if !errors.Is(err, errUnable) {
+			return p, err
+		}
+		missing = append(missing, err)
+	}
+	return nil, fmt.Errorf("%w: %s; %w", ErrConfinement, o.least(), errors.Join(append(missing, host.lacks()...)...))
 }
 
 // launch holds the descriptors of one start, so that none outlives a failure.
@@ -75,34 +121,45 @@ func (l *launch) closeAll() {
 }
 
 // start runs the helper and waits for it to become the program.
-func (l *launch) start(self string, o Order) (*Process, error) {
+func (l *launch) start(self string, o Order, plan plan) (*Process, error) {
+	// A main that does not call Main would start itself without end.
+	if len(os.Args) > 1 && os.Args[1] == verb {
+		return nil, errors.New("this process is a helper, and starts none: main must call sandbox.Main first thing")
+	}
 	inR, inW, err1 := l.pipe()
 	outR, outW, err2 := l.pipe()
 	errR, errW, err3 := l.pipe()
 	orderR, orderW, err4 := l.pipe()
 	reportR, reportW, err5 := l.pipe()
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	statusR, statusW, err6 := l.pipe()
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return nil, err
 	}
 	widen(inW)
 	widen(outR)
 
+	files := []*os.File{inR, outW, errW, orderR, reportW, statusW}
+	for _, p := range o.Paths {
+		files = append(files, p.Folder)
+	}
 	child, err := os.StartProcess(self, []string{self, verb}, &os.ProcAttr{
-		Dir:   "/",
-		Env:   []string{},
-		Files: []*os.File{inR, outW, errW, orderR, reportW},
-		Sys:   &syscall.SysProcAttr{Setpgid: true},
+		Dir: "/", Env: []string{}, Files: files, Sys: plan.attributes(),
 	})
+	if err != nil && plan.Level.namespaces() {
+		return nil, fmt.Errorf("%w: %w", errUnable, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	// The helper's end must be the last one, or its exec would not be seen.
+	// The helper's ends must be the last ones, or its exec and its end would
+	// not be seen.
 	reportW.Close()
+	statusW.Close()
 	orderR.Close()
-	p := &Process{Stdin: inW, Stdout: outR, Stderr: errR, child: child, done: make(chan struct{})}
-	l.keep(inW, outR, errR)
+	p := &Process{Stdin: inW, Stdout: outR, Stderr: errR, child: child, done: make(chan struct{}), status: statusR, level: plan.Level}
+	l.keep(inW, outR, errR, statusR)
 	go p.watch()
-	if err := handOver(o, orderW, reportR); err != nil {
+	if err := handOver(o, plan, orderW, reportR); err != nil {
 		p.Kill()
 		p.Wait()
 		return nil, err
@@ -112,20 +169,31 @@ func (l *launch) start(self string, o Order) (*Process, error) {
 
 // handOver sends the order and returns once the helper has become the program,
 // or why it has not.
-func handOver(o Order, order, report *os.File) error {
+func handOver(o Order, plan plan, order, report *os.File) error {
 	deadline := time.Now().Add(startLimit)
 	if err := errors.Join(order.SetDeadline(deadline), report.SetDeadline(deadline)); err != nil {
 		return err
 	}
-	sent := errors.Join(o.write(order), order.Close())
-	reason, err := io.ReadAll(io.LimitReader(report, maxReport))
-	switch {
-	case len(reason) > 0:
-		return errors.New(string(reason))
-	case err != nil:
+	sent := errors.Join(o.write(order, plan), order.Close())
+	words, err := io.ReadAll(io.LimitReader(report, maxReport))
+	if err != nil {
 		return fmt.Errorf("wait for the helper: %w", err)
 	}
-	return sent
+	words, prepared := bytes.CutPrefix(words, []byte{reportReady})
+	switch {
+	case len(words) == 0 && prepared:
+		return sent
+	case len(words) == 0:
+		return errors.Join(errors.New("the helper ended without a word"), sent)
+	case words[0] == reportUnable:
+		return unable(words[1:])
+	}
+	return errors.New(string(words[1:]))
+}
+
+// unable is a helper's reason that another plan may not have.
+func unable(reason []byte) error {
+	return fmt.Errorf("%w: %s", errUnable, strings.TrimPrefix(string(reason), errUnable.Error()+": "))
 }
 
 // widen enlarges a pipe where the kernel allows it. Without privileges the sum

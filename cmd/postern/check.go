@@ -47,10 +47,10 @@ is an error; a warning is for you to judge.`,
 }
 
 func (a *app) check(ctx context.Context, now time.Time) error {
-	c := checked{Config: a.config, Confinement: confinement, Findings: []finding{}}
 	if err := notForAnother(a.config); err != nil {
 		return err
 	}
+	c := checked{Config: a.config, Confinement: configs.DefaultConfinement, Findings: []finding{}}
 	loaded, err := configs.Load(a.config)
 	var problems configs.Problems
 	switch {
@@ -64,6 +64,8 @@ func (a *app) check(ctx context.Context, now time.Time) error {
 	default:
 		found := findTools(ctx, loaded.Programs)
 		c.Programs, c.Policy, c.Clients = found.all(), loaded.Hash, len(loaded.Clients)
+		c.Confinement = loaded.Confinement
+		c.Findings = append(c.Findings, checkConfinement(loaded, ability())...)
 		c.Findings = append(c.Findings, checkHost(loaded, found, now)...)
 	}
 	c.OK = count(c.Findings, isError) == 0

@@ -31,11 +31,7 @@ func checkHost(c *configs.Config, found tools, now time.Time) []finding {
 	}
 	all = append(all, checkParents(c.Clients)...)
 	all = append(all, checkSharedPaths(c.Clients)...)
-	if os.Geteuid() == 0 {
-		all = append(all, caution("root", "a gateway that runs as root, as this check does, starts rsync and borg as root",
-			"run it as a user of its own that owns the folders of the rules"))
-	}
-	return all
+	return append(all, checkRootChildren(c)...)
 }
 
 func asFinding(subject string, err error) finding {

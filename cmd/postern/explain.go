@@ -97,7 +97,7 @@ func (a *app) explain(ctx context.Context, q question, now time.Time) error {
 		find = findRsync
 	}
 	found := find(ctx, c.Programs)
-	e := &explained{Confinement: confinement}
+	e := &explained{Confinement: c.Confinement}
 	command, err := q.command(ctx, found, e)
 	if err != nil {
 		return err

@@ -14,15 +14,26 @@ import (
 
 	"postern/configs"
 	"postern/policy"
+	"postern/sandbox"
 )
 
 // versionPatience is how long a program may take to say its version. Borg
 // needs a second or two on the slow processors of small NAS.
 const versionPatience = 20 * time.Second
 
-// confinement is what the kernel adds to the checks of arguments: nothing yet.
-// Package sandbox is where it will come from.
-const confinement = "none"
+// ability tells how the kernel of this host can hold the children of whoever
+// runs this command.
+func ability() sandbox.Ability { return sandbox.Probe("/proc/self/exe") }
+
+// confinement is how the kernel holds the children of a gateway with this
+// configuration. It is an error where this host cannot.
+func confinement(c *configs.Config, host sandbox.Ability) (sandbox.Level, error) {
+	level, err := sandbox.ParseLevel(c.Confinement)
+	if err == nil && !host.Level.Includes(level) {
+		err = fmt.Errorf("confinement %q is asked for, and this host gives %q; %s", level, host.Level, strings.Join(host.Hints, "; "))
+	}
+	return level, err
+}
 
 // tool is one program of this host.
 type tool struct {

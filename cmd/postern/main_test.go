@@ -12,9 +12,12 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"postern/sandbox"
 )
 
 func TestMain(m *testing.M) {
+	sandbox.Main(os.Args)
 	// The files of the scripts must not be writable by others, whoever runs
 	// the tests.
 	syscall.Umask(0o022)

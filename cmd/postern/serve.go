@@ -19,6 +19,7 @@ import (
 	"postern/gateway"
 	"postern/internal/durable"
 	"postern/registry"
+	"postern/sandbox"
 )
 
 func newServe(a *app) *cobra.Command {
@@ -55,9 +56,13 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 	}
 	// What the gateway itself writes is nobody else's business.
 	syscall.Umask(0o077)
+	held, err := confinement(c, ability())
+	if err != nil {
+		return err
+	}
 	found := findTools(ctx, c.Programs)
 	trail := audit.New(logWriter(a.stderr, c.LogLevel), time.Now)
-	server, keys, err := newGateway(c, found, trail)
+	server, keys, err := newGateway(c, found, held, trail)
 	if err != nil {
 		return err
 	}
@@ -65,7 +70,7 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 	if err != nil {
 		return err
 	}
-	if err := trail.GatewayStarted(posture(c, found, keys, listeners)); err != nil {
+	if err := trail.GatewayStarted(posture(c, found, held, keys, listeners)); err != nil {
 		return err
 	}
 	err = server.Serve(ctx, listeners...)
@@ -81,7 +86,7 @@ func reason(ctx context.Context, err error) string {
 }
 
 // newGateway puts the parts together.
-func newGateway(c *configs.Config, found tools, trail *audit.Trail) (*gateway.Server, []ssh.Signer, error) {
+func newGateway(c *configs.Config, found tools, held sandbox.Level, trail *audit.Trail) (*gateway.Server, []ssh.Signer, error) {
 	keys, err := loadHostKeys(c.HostKeys)
 	if err != nil {
 		return nil, nil, err
@@ -99,7 +104,7 @@ func newGateway(c *configs.Config, found tools, trail *audit.Trail) (*gateway.Se
 	trust := trustOf(c)
 	// The version is not told to peers: only who may come in needs to know.
 	server, err := gateway.New(gateway.Config{
-		HostKeys: keys, Clients: registry.NewStore(set), Host: found.host(c), Trail: trail,
+		HostKeys: keys, Clients: registry.NewStore(set), Host: found.host(c), Confinement: held, Trail: trail,
 		Authorities: trust.Authorities, Revocations: trust.Revocations,
 		SessionsPerConnection: c.SessionsPerConnection,
 	})
@@ -137,9 +142,9 @@ func trustOf(c *configs.Config) gateway.Trust {
 }
 
 // posture is what the gateway says of itself at its start.
-func posture(c *configs.Config, found tools, keys []ssh.Signer, listeners []net.Listener) audit.Start {
+func posture(c *configs.Config, found tools, held sandbox.Level, keys []ssh.Signer, listeners []net.Listener) audit.Start {
 	s := audit.Start{
-		Version: thisBuild().Version, Clients: len(c.Clients), Policy: c.Hash, Confinement: confinement,
+		Version: thisBuild().Version, Clients: len(c.Clients), Policy: c.Hash, Confinement: held.String(),
 	}
 	for _, l := range listeners {
 		s.Listen = append(s.Listen, l.Addr().String())

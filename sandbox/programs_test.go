@@ -1,0 +1,191 @@
+package sandbox_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"postern/sandbox"
+)
+
+const remoteVerb = "remote"
+
+// remote stands between a stock client and a confined server, in the place of
+// ssh: it runs the order in a file with the words that the client sent.
+func remote(file string, words []string) int {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	var o sandbox.Order
+	if err := json.Unmarshal(text, &o); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	o.Args = words
+	text, _ = json.Marshal(o)
+	return beGateway(string(text), sandbox.Start)
+}
+
+// serve writes an order for a server and returns the command that stands for
+// ssh towards it.
+func serve(t *testing.T, base string, o sandbox.Order) string {
+	t.Helper()
+	text, err := json.Marshal(o)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(base, "order.json"), text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join([]string{filepath.Join(base, "program"), remoteVerb, filepath.Join(base, "order.json")}, " ")
+}
+
+// yard makes the folders of a client and a server: the first is the gateway's
+// user's, the second the child's.
+func yard(t *testing.T, s starter) (base, client, server string) {
+	t.Helper()
+	base = publicDir(t)
+	copyFile(t, self, filepath.Join(base, "program"))
+	client, server = filepath.Join(base, "client"), filepath.Join(base, "server")
+	if err := errors.Join(os.Mkdir(client, 0o755), os.Mkdir(server, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	chown(t, client, s.gateway)
+	chown(t, server, s.child)
+	return base, client, server
+}
+
+func chown(t *testing.T, path string, u sandbox.User) {
+	t.Helper()
+	err := filepath.WalkDir(path, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, int(u.UID), int(u.GID)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tree makes one of everything that a backup keeps.
+func tree(t *testing.T, dir string, s starter) {
+	t.Helper()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	err := errors.Join(
+		os.MkdirAll(at("a/b"), 0o750), os.Mkdir(at("empty"), 0o700),
+		os.WriteFile(at("a/file"), []byte("text\n"), 0o640), os.WriteFile(at("a/b/large"), make([]byte, 3<<20), 0o600),
+		os.Link(at("a/file"), at("linked")), os.Symlink("a/file", at("symlink")), os.Symlink("/etc/passwd", at("leads out")),
+		unix.Mkfifo(at("fifo"), 0o600), unix.Setxattr(at("linked"), "user.mark", []byte("mark"), 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("setfacl", "-m", "u:"+strconv.Itoa(int(s.child.UID))+":r", at("a/b/large")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	chown(t, dir, s.gateway)
+}
+
+// client runs a stock client as the gateway's user.
+func (s starter) client(t *testing.T, env []string, program string, args ...string) string {
+	t.Helper()
+	cmd := s.run(t, program, args...)
+	cmd.Env = append(cmd.Env, env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", program, args, err, out)
+	}
+	return string(out)
+}
+
+// each runs a test for each starter at each level.
+func each(t *testing.T, users []starter, levels []sandbox.Level, test func(t *testing.T, s starter, l sandbox.Level)) {
+	for _, s := range users {
+		for _, l := range levels {
+			t.Run(s.name+"/"+l.String(), func(t *testing.T) {
+				t.Parallel()
+				test(t, s, l)
+			})
+		}
+	}
+}
+
+// rsyncs are the server's versions: the one of today, and an older one that
+// nobody patched.
+func rsyncs(t *testing.T) []string {
+	t.Helper()
+	list := []string{"/usr/bin/rsync"}
+	for _, old := range []string{os.Getenv("POSTERN_E2E_RSYNC_OLD"), "../bin/rsync-3.2.7/usr/bin/rsync"} {
+		if old, err := filepath.Abs(old); err == nil && !strings.HasSuffix(old, "/sandbox") {
+			if _, err := os.Stat(old); err == nil {
+				return append(list, old)
+			}
+		}
+	}
+	t.Log("no older rsync: neither POSTERN_E2E_RSYNC_OLD nor bin/rsync-3.2.7 is there")
+	return list
+}
+
+func TestRsyncKeepsEverythingAtEachLevel(t *testing.T) {
+	for _, program := range rsyncs(t) {
+		each(t, starters(), levels, func(t *testing.T, s starter, l sandbox.Level) {
+			base, client, server := yard(t, s)
+			source, back := filepath.Join(client, "source"), filepath.Join(client, "back")
+			tree(t, source, s)
+			o := s.order(t, base, l)
+			o.Program, o.Env = filepath.Join(base, "rsync"), []string{"HOME=/nonexistent"}
+			copyFile(t, program, o.Program)
+			o.Dir, o.Umask = server, 0o022
+			o.Paths = []sandbox.Path{{Path: server, Writable: true}}
+			s.client(t, nil, "/usr/bin/rsync", "-aHAX", "--numeric-ids", "-e", serve(t, base, o), source+"/", "x:"+server+"/dest/")
+			s.client(t, nil, "/usr/bin/rsync", "-aHAX", "-e", serve(t, base, o), "--delete", source+"/", "x:"+server+"/dest/")
+			o.Paths[0].Writable = false
+			s.client(t, nil, "/usr/bin/rsync", "-aHAX", "-e", serve(t, base, o), "x:"+server+"/dest/", back+"/")
+			differences := s.client(t, nil, "/usr/bin/rsync", "-nic", "-rlptDHAX", "--delete", source+"/", back+"/")
+			if differences != "" {
+				t.Errorf("came back differently:\n%s", differences)
+			}
+		})
+	}
+}
+
+// Borg takes seconds, so that the user sees the strongest level alone.
+func TestBorgAtEachLevel(t *testing.T) {
+	users := starters()
+	each(t, users[:1], levels, testBorg)
+	if len(users) > 1 {
+		each(t, users[1:2], []sandbox.Level{full}, testBorg)
+	}
+}
+
+func testBorg(t *testing.T, s starter, l sandbox.Level) {
+	base, client, server := yard(t, s)
+	tree(t, filepath.Join(client, "source"), s)
+	o := s.order(t, base, l)
+	o.Program = "/usr/bin/borg"
+	o.Env = []string{
+		"HOME=/nonexistent", "BORG_BASE_DIR=/nonexistent", "BORG_HOST_ID=postern@test", "BORG_SELFTEST=disabled",
+		"PYTHONNOUSERSITE=1", "LANG=C.UTF-8", "PATH=/usr/bin:/bin",
+	}
+	o.Paths = []sandbox.Path{{Path: server, Writable: true}}
+	env := []string{
+		"BORG_RSH=" + serve(t, base, o), "BORG_BASE_DIR=" + filepath.Join(client, "borg"), "BORG_REPO=ssh://x" + server + "/repo",
+		"BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes", "BORG_SELFTEST=disabled", "LANG=C.UTF-8",
+	}
+	borg := func(args ...string) string { return s.client(t, env, "/usr/bin/borg", args...) }
+	borg("init", "-e", "none")
+	borg("create", "::one", filepath.Join(client, "source"))
+	borg("delete", "::one")
+	borg("compact")
+	borg("create", "::two", filepath.Join(client, "source"))
+	if list := borg("list", "--short", "::two"); !strings.Contains(list, "source/a/b/large") {
+		t.Errorf("the archive contains %s", list)
+	}
+}

@@ -1,0 +1,235 @@
+package sandbox_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"postern/sandbox"
+)
+
+// rsyncAttack is an option or a trick that the argument checks refuse, and that
+// the kernel must hold when they do not.
+type rsyncAttack struct {
+	name string
+	// args are the client's, before the paths.
+	args []string
+	// pull says which way the files go.
+	pull bool
+	// harm reports whether the attack has succeeded. at is the place that
+	// has the rule's path, the outside and the client's folders.
+	harm func(at, output string) bool
+}
+
+var rsyncAttacks = []rsyncAttack{
+	{"B copy links on a pull", []string{"-aL"}, true, leaked},
+	{"B copy unsafe links on a pull", []string{"-a", "--copy-unsafe-links"}, true, leaked},
+	{"B follow a planted link to a folder on a push", []string{"-aK", "--no-implied-dirs"}, false, wroteOutside},
+	{"B log into another folder", []string{"-a", "-M--log-file=OUTSIDE/new"}, false, wroteOutside},
+	{"B temporary files in another folder", []string{"-a", "-M--temp-dir=OUTSIDE", "-M--partial-dir=OUTSIDE"}, false, wroteOutside},
+	{"B backups into another folder", []string{"-a", "-M--backup", "-M--backup-dir=OUTSIDE", "-I"}, false, wroteOutside},
+	{"D2 merge file in the protocol", []string{"-a", "-f:s ../outside/secret"}, true, leaked},
+	{"D3 names through a planted link", []string{"-aR", "--files-from=NAMES"}, true, leaked},
+	{"F12 options in the home folder", []string{"-a", "--rsync-path=rsync x"}, false, wroteOutside},
+}
+
+func leaked(at, output string) bool {
+	if strings.Contains(output, "TOP-SECRET") {
+		return true
+	}
+	found := false
+	filepath.WalkDir(filepath.Join(at, "client", "back"), func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			data, _ := os.ReadFile(path)
+			found = found || strings.Contains(string(data), "TOP-SECRET")
+		}
+		return nil
+	})
+	return found
+}
+
+// wroteOutside reports whether anything but the secret is there.
+func wroteOutside(at, _ string) bool {
+	list, err := os.ReadDir(filepath.Join(at, "outside"))
+	return err != nil || len(list) != 1
+}
+
+// Whatever an rsync that nobody patched is told to do, it does within the rule's
+// path. At level none most of it works, which shows that these are attacks.
+func TestRsyncReachesNothingOutside(t *testing.T) {
+	for _, program := range rsyncs(t) {
+		for _, l := range levels {
+			t.Run(fmt.Sprintf("%s/%s", strings.Trim(program, "/"), l), func(t *testing.T) {
+				t.Parallel()
+				testRsyncAttacks(t, program, l)
+			})
+		}
+	}
+}
+
+func testRsyncAttacks(t *testing.T, program string, l sandbox.Level) {
+	s := starters()[0]
+	base, _, _ := yard(t, s)
+	o := s.order(t, base, l)
+	works := 0
+	for _, a := range rsyncAttacks {
+		if !rsyncHarms(t, s, program, a, o) {
+			continue
+		}
+		if works++; l != none {
+			t.Errorf("%s at %s: %s", program, l, a.name)
+		}
+	}
+	if l == none && works < 3 {
+		t.Errorf("%s: only %d of the attacks work at level none", program, works)
+	}
+	t.Logf("%s at %s: %d of %d attacks work", program, l, works, len(rsyncAttacks))
+}
+
+func rsyncHarms(t *testing.T, s starter, program string, a rsyncAttack, o sandbox.Order) bool {
+	base, client, server := yard(t, s)
+	outside := filepath.Join(base, "outside")
+	err := errors.Join(
+		os.Mkdir(outside, 0o755), os.WriteFile(filepath.Join(outside, "secret"), []byte("TOP-SECRET\n"), 0o600),
+		os.Symlink("../outside", filepath.Join(server, "planted")), os.WriteFile(filepath.Join(server, "old"), []byte("old"), 0o600),
+		os.MkdirAll(filepath.Join(client, "source", "planted"), 0o755),
+		os.WriteFile(filepath.Join(client, "source", "planted", "pushed"), []byte("pushed"), 0o600),
+		os.WriteFile(filepath.Join(client, "source", "old"), []byte("new one"), 0o600),
+		os.WriteFile(filepath.Join(server, "run"), []byte("#!/bin/sh\necho > "+outside+"/ran\n"), 0o700),
+		os.WriteFile(filepath.Join(server, ".popt"), []byte("rsync exec x "+server+"/run\n"), 0o600),
+		os.WriteFile(filepath.Join(client, "names"), []byte("planted/secret\n"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chown(t, outside, s.child)
+	chown(t, server, s.child)
+	o.Program, o.Env, o.Dir = filepath.Join(base, "rsync"), []string{"HOME=" + server}, server
+	copyFile(t, program, o.Program)
+	o.Paths = []sandbox.Path{{Path: server, Writable: true}}
+	args := []string{"-e", serve(t, base, o)}
+	for _, arg := range a.args {
+		args = append(args, strings.NewReplacer("OUTSIDE", outside, "NAMES", filepath.Join(client, "names")).Replace(arg))
+	}
+	from, to := filepath.Join(client, "source")+"/", "x:"+server+"/"
+	if a.pull {
+		from, to = to, filepath.Join(client, "back")+"/"
+	}
+	output, _ := s.run(t, "/usr/bin/rsync", append(args, from, to)...).CombinedOutput()
+	return a.harm(base, string(output))
+}
+
+// Where a path may only be written, nothing in it can be read or listed.
+func TestWriteOnlyPath(t *testing.T) {
+	for _, l := range []sandbox.Level{landlock, full} {
+		dir := publicDir(t)
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, "file"), []byte("text"), 0o644), os.Chmod(dir, 0o777)); err != nil {
+			t.Fatal(err)
+		}
+		o := at(t, shell(t, `cd "$1"; echo x > new && echo wrote; read y < file && echo read; for f in *; do echo "$f"; done`, dir), l)
+		o.User, o.Paths = asNobody(), []sandbox.Path{{Path: dir, Writable: true, NoRead: true}}
+		p := start(t, o)
+		out, err := io.ReadAll(p.Stdout)
+		if p.Wait(); string(out) != "wrote\n*\n" || err != nil {
+			t.Errorf("%s: %q, %v", l, out, err)
+		}
+	}
+}
+
+// A program that unpacks itself runs from its scratch folder, and with
+// namespaces leaves nothing there.
+func TestScratch(t *testing.T) {
+	each(t, starters(), levels, func(t *testing.T, s starter, l sandbox.Level) {
+		base, scratch, elsewhere := yard(t, s)
+		chown(t, scratch, s.child)
+		o := s.order(t, base, l)
+		o.Program = filepath.Join(base, "program")
+		o.Paths = []sandbox.Path{{Path: elsewhere, Writable: true}}
+		o.Scratch = scratch
+		for dir, want := range map[string]bool{scratch: true, elsewhere: l == none} {
+			o.Args = []string{o.Program, unpackVerb, dir}
+			if got := string(s.gatewayRuns(t, base, o, nil)) == "ran"; got != want {
+				t.Errorf("runs from %s: %v, want %v", dir, got, want)
+			}
+		}
+		left, err := os.ReadDir(scratch)
+		if hidden := l.Includes(namespaces); err != nil || hidden != (len(left) == 0) {
+			t.Errorf("the host's folder contains %v, %v", left, err)
+		}
+	})
+}
+
+// borg is as often in a virtual environment as in /usr. Its modules, those of
+// the Python beneath and their libraries are found.
+func TestVirtualEnvironment(t *testing.T) {
+	base := publicDir(t)
+	dir := filepath.Join(base, "environment")
+	if out, err := exec.Command("/usr/bin/python3", "-m", "venv", "--without-pip", dir).CombinedOutput(); err != nil {
+		t.Skipf("needs a python3 that makes virtual environments: %s", out)
+	}
+	modules, err := filepath.Glob(filepath.Join(dir, "lib/python3*/site-packages"))
+	if err != nil || len(modules) != 1 {
+		t.Fatal(modules, err)
+	}
+	script := filepath.Join(dir, "bin", "tool")
+	err = errors.Join(
+		os.WriteFile(filepath.Join(modules[0], "ours.py"), []byte("import hashlib, ctypes, subprocess\nword = hashlib.sha256(b'').hexdigest()[:4]\n"), 0o644),
+		os.WriteFile(script, []byte("#!"+dir+"/bin/python3\nimport ours, sys\nprint(ours.word, sys.prefix)\n"), 0o755))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range levels {
+		o := at(t, shell(t, ""), l)
+		o.Program, o.Args, o.User = script, []string{script}, asNobody()
+		if got, want := output(t, o), "e3b0 "+dir+"\n"; got != want {
+			t.Errorf("%s: %q, want %q", l, got, want)
+		}
+	}
+}
+
+// The shell tells its limits when the gateway has said something: those below a
+// helper are set when the program has started, and before Start returns.
+func TestLimits(t *testing.T) {
+	for _, l := range levels {
+		o := at(t, shell(t, `read go; ulimit -v; ulimit -n; ulimit -c; exec 3<&0; `+strings.Repeat(`read x <&3 | `, 100)+`echo forked`), l)
+		o.Limits = sandbox.Limits{Memory: 1 << 30, Files: 100, Processes: 60}
+		if os.Getuid() == 0 {
+			// A user whose processes nobody else starts, nor an earlier
+			// level: those that init has not reaped count.
+			o.User = &sandbox.User{UID: 61_234 + uint32(l), GID: 61_234}
+		}
+		p := start(t, o)
+		fmt.Fprintln(p.Stdin, "go")
+		out, err := io.ReadAll(p.Stdout)
+		p.Kill()
+		if p.Wait(); string(out) != "1048576\n100\n0\n" || err != nil {
+			t.Errorf("%s: %q, %v", l, out, err)
+		}
+	}
+}
+
+// A file system that is mounted below a read-only path is read-only too.
+func TestPathIsBoundWithItsMounts(t *testing.T) {
+	if os.Getuid() != 0 || !sandbox.Probe(self).Level.Includes(namespaces) {
+		t.Skip("needs root and mount namespaces")
+	}
+	dir := publicDir(t)
+	below := filepath.Join(dir, "below")
+	if err := errors.Join(os.Mkdir(below, 0o755), unix.Mount("tmpfs", below, "tmpfs", 0, "mode=0777")); err != nil {
+		t.Skipf("needs to mount: %v", err)
+	}
+	defer unix.Unmount(below, unix.MNT_DETACH)
+	o := at(t, shell(t, `echo x > "$1/below/x"; echo $?`, dir), namespaces)
+	o.Paths = []sandbox.Path{{Path: dir}}
+	p := start(t, o)
+	out, err := io.ReadAll(p.Stdout)
+	if p.Wait(); string(out) != "2\n" || err != nil {
+		t.Errorf("a mount below a read-only path could be written: %q, %v", out, err)
+	}
+}

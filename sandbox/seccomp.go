@@ -1,0 +1,203 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Offsets in struct seccomp_data (linux/seccomp.h). Both architectures are
+// little-endian: the low half of an argument comes first.
+const (
+	dataNumber       = 0
+	dataArchitecture = 4
+	dataArguments    = 16
+)
+
+// newestCall is the last system call of Linux 6.18 (file_setattr). What comes
+// after it is not there, as far as a child can tell.
+const newestCall = 469
+
+// answer is what a call gets that must not be made.
+type answer uint32
+
+const (
+	refused answer = unix.SECCOMP_RET_ERRNO | answer(unix.EPERM)
+	absent  answer = unix.SECCOMP_RET_ERRNO | answer(unix.ENOSYS)
+	deadly  answer = unix.SECCOMP_RET_KILL_PROCESS
+)
+
+// namespaceFlags are those of clone that make a namespace.
+const namespaceFlags = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
+	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWTIME
+
+// forbiddenCalls are of no use to a backup and of much to whoever has taken the
+// program over. architecture adds its own.
+var forbiddenCalls = []uint32{
+	// The tree of mounts and the root.
+	unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT,
+	unix.SYS_FSOPEN, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR,
+	unix.SYS_UNSHARE, unix.SYS_SETNS,
+	// Files that no path leads to.
+	unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_NAME_TO_HANDLE_AT, unix.SYS_MEMFD_CREATE,
+	// Other processes.
+	unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PROCESS_MADVISE,
+	unix.SYS_KCMP, unix.SYS_PIDFD_GETFD,
+	// Ways out by what is shared: sockets, and what lives outside the tree.
+	unix.SYS_SOCKET, unix.SYS_SHMGET, unix.SYS_MSGGET, unix.SYS_SEMGET, unix.SYS_MQ_OPEN,
+	unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_FANOTIFY_INIT,
+	// Wide parts of the kernel with many holes in the past.
+	unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD,
+	// The machine.
+	unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE, unix.SYS_KEXEC_LOAD,
+	unix.SYS_REBOOT, unix.SYS_SWAPON, unix.SYS_SWAPOFF, unix.SYS_ACCT, unix.SYS_QUOTACTL, unix.SYS_QUOTACTL_FD,
+	unix.SYS_SYSLOG, unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME, unix.SYS_VHANGUP,
+	unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_SETTIME, unix.SYS_CLOCK_ADJTIME, unix.SYS_ADJTIMEX,
+}
+
+// absentCalls are answered as by a kernel that lacks them, so that programs
+// take another way. clone3 hides its flags from the filter.
+var absentCalls = []uint32{
+	unix.SYS_CLONE3, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
+}
+
+// changingCalls change what a path or a descriptor leads to. A child without a
+// writable path makes none of them: that closes for it what Landlock leaves
+// open outside its paths.
+var changingCalls = []uint32{
+	unix.SYS_FCHMOD, unix.SYS_FCHMODAT, unix.SYS_FCHMODAT2, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_UTIMENSAT,
+	unix.SYS_SETXATTR, unix.SYS_LSETXATTR, unix.SYS_FSETXATTR, unix.SYS_REMOVEXATTR, unix.SYS_LREMOVEXATTR, unix.SYS_FREMOVEXATTR,
+	unix.SYS_TRUNCATE, unix.SYS_MKNODAT, unix.SYS_MKDIRAT, unix.SYS_UNLINKAT, unix.SYS_SYMLINKAT, unix.SYS_LINKAT, unix.SYS_RENAMEAT2,
+	463, 466, 469, // setxattrat, removexattrat, file_setattr
+}
+
+// filter is a program for the kernel's packet filter.
+type filter []unix.SockFilter
+
+func (f *filter) add(code uint16, k uint32, yes, no uint8) {
+	*f = append(*f, unix.SockFilter{Code: code, Jt: yes, Jf: no, K: k})
+}
+
+func (f *filter) load(offset uint32) { f.add(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, offset, 0, 0) }
+func (f *filter) give(a answer)      { f.add(unix.BPF_RET|unix.BPF_K, uint32(a), 0, 0) }
+
+// on answers calls with a number. The number is in the accumulator, before and
+// after.
+func (f *filter) on(number uint32, a answer) {
+	f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, number, 0, 1)
+	f.give(a)
+}
+
+// when adds a body that only calls with a number run. The body must not fall
+// through: when lets the call pass after it.
+func (f *filter) when(number uint32, body func(*filter)) {
+	var inner filter
+	body(&inner)
+	inner.give(unix.SECCOMP_RET_ALLOW)
+	f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, number, 0, uint8(len(inner)))
+	*f = append(*f, inner...)
+}
+
+// argument loads the low half of an argument: all that the kernel looks at
+// where the argument is an int.
+func (f *filter) argument(i uint32) { f.load(dataArguments + 8*i) }
+
+// calls is the filter for a child. uncut keeps files from being cut short where
+// Landlock does not.
+func calls(writable, uncut bool) filter {
+	var f filter
+	f.load(dataArchitecture)
+	f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, auditArchitecture, 1, 0)
+	f.give(deadly)
+	f.load(dataNumber)
+	// amd64 has a second set of numbers (x32), which this list would miss.
+	f.add(unix.BPF_JMP|unix.BPF_JGE|unix.BPF_K, 0x40000000, 0, 1)
+	f.give(deadly)
+	f.add(unix.BPF_JMP|unix.BPF_JGT|unix.BPF_K, newestCall, 0, 1)
+	f.give(absent)
+	for _, number := range append(forbiddenCalls[:len(forbiddenCalls):len(forbiddenCalls)], architectureCalls...) {
+		f.on(number, refused)
+	}
+	for _, number := range absentCalls {
+		f.on(number, absent)
+	}
+	if !writable {
+		for _, number := range append(changingCalls[:len(changingCalls):len(changingCalls)], architectureChanges...) {
+			f.on(number, refused)
+		}
+	}
+	if uncut {
+		f.holdTruncation()
+	}
+	f.judgeArguments()
+	f.give(unix.SECCOMP_RET_ALLOW)
+	return f
+}
+
+// judgeArguments adds the calls that are allowed in part.
+func (f *filter) judgeArguments() {
+	f.when(unix.SYS_SOCKETPAIR, func(f *filter) {
+		f.argument(0)
+		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.AF_UNIX, 1, 0)
+		f.give(refused)
+	})
+	f.when(unix.SYS_CLONE, func(f *filter) {
+		f.argument(0)
+		f.add(unix.BPF_JMP|unix.BPF_JSET|unix.BPF_K, namespaceFlags, 0, 1)
+		f.give(refused)
+	})
+	// Asking for the present one is what libraries do.
+	f.when(unix.SYS_PERSONALITY, func(f *filter) {
+		f.argument(0)
+		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0xffffffff, 1, 0)
+		f.give(refused)
+	})
+	// Both put words into a terminal as if its user had typed them.
+	f.when(unix.SYS_IOCTL, func(f *filter) {
+		f.argument(1)
+		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.TIOCSTI, 1, 0)
+		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.TIOCLINUX, 0, 1)
+		f.give(refused)
+	})
+}
+
+// holdTruncation forbids what Landlock learnt with its third version: cutting a
+// file by its path, or by opening it for reading. openat2 hides its flags.
+func (f *filter) holdTruncation() {
+	f.on(unix.SYS_TRUNCATE, refused)
+	f.on(unix.SYS_OPENAT2, absent)
+	for number, flags := range openCalls {
+		f.when(number, func(f *filter) {
+			f.argument(flags)
+			f.add(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, unix.O_TRUNC|unix.O_ACCMODE, 0, 0)
+			f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.O_TRUNC, 0, 1)
+			f.give(refused)
+		})
+	}
+}
+
+// canFilter reports whether this kernel filters system calls.
+func canFilter() bool {
+	if auditArchitecture == 0 {
+		return false
+	}
+	// Without a program the kernel that has filters complains of the address.
+	err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, 0, 0, 0)
+	return errors.Is(err, unix.EFAULT)
+}
+
+// install puts the filter on every thread of this process. It needs
+// no_new_privs and cannot be undone.
+func (f filter) install() error {
+	program := unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
+	at, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
+	if errno != 0 {
+		return fmt.Errorf("filter system calls: %w", errno)
+	}
+	if at != 0 {
+		return fmt.Errorf("filter system calls: thread %d has another filter", at)
+	}
+	return nil
+}
