@@ -61,7 +61,13 @@ var (
 	always  = []sandbox.Level{none, namespaces, landlock, full}
 	visible = []sandbox.Level{none, landlock}
 	unheld  = []sandbox.Level{none}
+	// confinedPIDs are the levels with a process namespace, which ends with
+	// the child and takes everyone along.
+	confinedPIDs = []sandbox.Level{namespaces, full}
 )
+
+// signals are the attacks that an older Landlock lets through.
+var signals = []string{"signal a process", "signal a process by its handle", "queue a signal for a process"}
 
 // attacks is the table of what each level stops, and of what it does not.
 var attacks = []attack{
@@ -117,7 +123,18 @@ var attacks = []attack{
 	{"read a process's environment", func(w world) error {
 		return opened(filepath.Join("/proc", strconv.Itoa(w.other), "environ"), unix.O_RDONLY)
 	}, unheld, unheld},
-	{"signal a process", func(w world) error { return unix.Kill(w.other, 0) }, unheld, unheld},
+	{"ask whether a process lives", func(w world) error { return lives(w.other) }, visible, visible},
+	{"signal a process", func(w world) error { return unix.Kill(w.other, unix.SIGCONT) }, unheld, unheld},
+	{"signal a process by its handle", func(w world) error { return signalHandle(w.other) }, unheld, unheld},
+	{"queue a signal for a process", func(w world) error { return queueSignal(w.other) }, unheld, unheld},
+	{"have the kernel signal a process", func(w world) error { return present(unix.FcntlInt(0, unix.F_SETOWN, w.other)) }, never, never},
+	{"limit a process", func(w world) error { return limitOther(w.other) }, never, never},
+	{"slow a process down", func(w world) error { return unix.Setpriority(unix.PRIO_PROCESS, w.other, 19) }, never, never},
+	{"pin a process", func(w world) error { return unix.SchedSetaffinity(w.other, &unix.CPUSet{1}) }, never, never},
+	{"leave the group", func(w world) error { return runs(nil, w.program, attackVerb, "leave") }, confinedPIDs, confinedPIDs},
+	{"give the gateway a child", func(w world) error {
+		return runs(&syscall.SysProcAttr{Cloneflags: unix.CLONE_PARENT}, w.program, attackVerb)
+	}, never, never},
 	{"trace a process", func(w world) error { return unix.PtraceSeize(w.other) }, never, never},
 	{"read a process's memory", func(w world) error { return call(unix.SYS_PROCESS_VM_READV, uintptr(w.other), 0, 0) }, never, never},
 
@@ -168,6 +185,11 @@ func play(args []string) {
 		os.Exit(0)
 	case len(args) == 3 && args[1] == attackVerb && args[2] == "x32":
 		unix.RawSyscall(unix.SYS_GETPID|0x40000000, 0, 0, 0)
+		os.Exit(0)
+	case len(args) == 3 && args[1] == attackVerb && args[2] == "leave":
+		if _, err := unix.Setsid(); err != nil {
+			os.Exit(1)
+		}
 		os.Exit(0)
 	case len(args) == 3 && args[1] == unpackVerb:
 		unpack(args[0], filepath.Join(args[2], "x"))
@@ -261,6 +283,41 @@ func descriptor(fd int, err error) error {
 		unix.Close(fd)
 	}
 	return err
+}
+
+// lives succeeds if the kernel tells that somebody has a number.
+func lives(pid int) error {
+	if err := unix.Kill(pid, 0); !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	return nil
+}
+
+func signalHandle(pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0)
+}
+
+func queueSignal(pid int) error {
+	info := unix.Siginfo{Signo: int32(unix.SIGCONT), Code: -1}
+	_, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(unix.SIGCONT), uintptr(unsafe.Pointer(&info)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// limitOther sets a limit of a process to what it is.
+func limitOther(pid int) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+		return err
+	}
+	return unix.Prlimit(pid, unix.RLIMIT_CORE, &limit, nil)
 }
 
 func present(_ int, err error) error { return err }
@@ -426,22 +483,26 @@ func TestWhatEachLevelStops(t *testing.T) {
 
 func testAttacks(t *testing.T, s starter, l sandbox.Level, writable bool) {
 	base := battlefield(t, s.child)
-	bystander := startBystander(t, s, base)
-	o := s.order(t, base, l)
+	compare(t, s.attack(t, base, s.order(t, base, l), writable), l, writable)
+}
+
+// attack has a child of the order try everything, and returns what succeeded.
+func (s starter) attack(t *testing.T, base string, o sandbox.Order, writable bool) []string {
+	t.Helper()
 	o.Program = filepath.Join(base, "program")
-	o.Args = []string{o.Program, attackVerb, base, strconv.Itoa(bystander)}
+	o.Args = []string{o.Program, attackVerb, base, strconv.Itoa(startBystander(t, s, base))}
 	o.Paths = []sandbox.Path{{Path: filepath.Join(base, "rule"), Writable: writable}}
 	var got []string
 	out := s.gatewayRuns(t, base, o, nil)
 	if err := json.Unmarshal(out, &got); err != nil {
 		t.Fatalf("%v: %q", err, out)
 	}
-	if s.child.UID == 0 && l == none {
+	if s.child.UID == 0 && o.Least == none {
 		// A child that an order calls root has but a few of root's
 		// capabilities: it may not look into others.
 		got = append(got, "read a process's environment")
 	}
-	compare(t, got, l, writable)
+	return got
 }
 
 // gatewayRuns starts an order as the starter's gateway would, and returns what

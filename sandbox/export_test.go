@@ -8,7 +8,7 @@ func LikeAContainer() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	return calls(true, false).install()
+	return calls(held{writable: true}).install()
 }
 
 // StartWithABI starts an order at level landlock, by an older version of it.

@@ -94,7 +94,7 @@ func become(report *os.File) (failure error) {
 	if p.Rehearse {
 		return ready(report)
 	}
-	if p.Level.namespaces() {
+	if p.ownPIDs(o) {
 		return runBelow(o, report)
 	}
 	return execute(o, report)
@@ -172,6 +172,11 @@ func restrain(o Order, p plan, grants []grant) error {
 	if err := surrender(o.User); err != nil {
 		return err
 	}
+	for _, path := range o.Paths {
+		if err := mayReach(path.Path); err != nil {
+			return err
+		}
+	}
 	if err := unix.Chdir(o.Dir); err != nil {
 		return fmt.Errorf("enter the working directory %s: %w", o.Dir, err)
 	}
@@ -190,8 +195,7 @@ func restrain(o Order, p plan, grants []grant) error {
 	if p.Level == None && !canFilter() {
 		return nil
 	}
-	uncut := p.Level.landlock() && p.ABI < truncateABI
-	return calls(o.writable() || p.Level == None, uncut).install()
+	return calls(heldBy(o, p)).install()
 }
 
 // grantsFor opens what Landlock is to allow. The order's folders are those that
@@ -232,10 +236,7 @@ func grantsFor(o Order, v *view, p plan) ([]grant, error) {
 
 // rights are the smallest with which a path's mode works.
 func (p Path) rights() uint64 {
-	var rights uint64
-	if !p.NoRead {
-		rights |= fsRead | fsList
-	}
+	rights := uint64(fsRead | fsList)
 	if p.Writable {
 		rights |= fsWrite
 	}

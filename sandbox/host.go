@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cloneFlags are the namespaces of a child.
-const cloneFlags = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
+// cloneFlags are the namespaces of every child; most have one of processes too.
+const cloneFlags = unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
 
 // host is what this process can tell without trying.
 type host struct {
@@ -60,12 +60,15 @@ func (h host) lacks() []error {
 }
 
 // attributes are how the helper is started.
-func (p plan) attributes() *syscall.SysProcAttr {
+func (p plan) attributes(o Order) *syscall.SysProcAttr {
 	sys := &syscall.SysProcAttr{Setpgid: true}
 	if !p.Level.namespaces() {
 		return sys
 	}
 	sys.Cloneflags = cloneFlags
+	if p.ownPIDs(o) {
+		sys.Cloneflags |= unix.CLONE_NEWPID
+	}
 	if !p.UserNamespace {
 		return sys
 	}

@@ -93,7 +93,6 @@ func TestStartRefuses(t *testing.T) {
 		"path that is the root":        func(o *sandbox.Order) { o.Paths = []sandbox.Path{{Path: "/"}} },
 		"path that does not exist":     func(o *sandbox.Order) { o.Paths = []sandbox.Path{{Path: "/srv/none"}} },
 		"path that is a file":          func(o *sandbox.Order) { o.Paths = []sandbox.Path{{Path: "/etc/passwd"}} },
-		"path without any right":       func(o *sandbox.Order) { o.Paths = []sandbox.Path{{Path: "/srv", NoRead: true}} },
 		"more at least than at most":   func(o *sandbox.Order) { o.Least, o.Most = sandbox.Full, sandbox.Landlock },
 		"the one for want of other":    func(o *sandbox.Order) { o.Least, o.Most = sandbox.Namespaces, sandbox.Landlock },
 		"folder that nobody can see":   func(o *sandbox.Order) { *o = at(t, *o, sandbox.Full); o.Dir = "/srv" },

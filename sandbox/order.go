@@ -64,6 +64,15 @@ type Order struct {
 	User   *User
 	Limits Limits
 
+	// HostPIDs leaves the child its number on this host: it gets no process
+	// namespace, and no first process above it. A program that writes its
+	// number where others of its kind read it, and asks the kernel whether
+	// theirs still live, needs that; borg's repository locks are such a place.
+	//
+	// The child then learns of a number whether somebody has it, and reaches
+	// nobody: it may signal itself alone.
+	HostPIDs bool
+
 	// Least is the least confinement with which the child may run; unsaid it
 	// is [Full]. Most is the most that is asked for; unsaid it is [Full].
 	// Between them the child gets what the host can give. A host that lost an
@@ -77,11 +86,11 @@ type Path struct {
 	// Path is the absolute path of the folder, which the child sees under
 	// the same name.
 	Path string
-	// Writable lets the child change what is in it.
+	// Writable lets the child change what is in it. Reading and listing
+	// cannot be taken from a receiver: rsync opens its temporary files for
+	// both, and since 3.5.0 each folder whose mode it sets. Without the right
+	// to list it leaves those modes as they are and says nothing.
 	Writable bool
-	// NoRead keeps the child from reading files and listing folders, where
-	// the level has Landlock. Only with Writable.
-	NoRead bool
 	// Folder is the folder as [OpenPath] opened it when the decision was
 	// made; nil lets [Start] open it. Start does not close it.
 	Folder *os.File
@@ -155,9 +164,6 @@ func (p Path) check() error {
 	if !isPlace(p.Path) {
 		return fmt.Errorf("path %q is not the clean absolute path of a folder below the root", p.Path)
 	}
-	if p.NoRead && !p.Writable {
-		return fmt.Errorf("path %q could be neither read nor written", p.Path)
-	}
 	return nil
 }
 
@@ -186,6 +192,10 @@ type plan struct {
 	Rehearse bool
 }
 
+// ownPIDs reports whether the child has a process namespace, and with it a
+// helper above it.
+func (p plan) ownPIDs(o Order) bool { return p.Level.namespaces() && !o.HostPIDs }
+
 // wire is an order and its plan on their way to the helper. Words are bytes,
 // because JSON strings would replace what is not UTF-8, and file names need not
 // be. The folders of the paths follow the other descriptors, in order.
@@ -193,6 +203,7 @@ type wire struct {
 	Program, Dir, Scratch []byte
 	Args, Env, Reads      [][]byte
 	Umask                 int
+	HostPIDs              bool
 	Paths                 []wirePath
 	User                  *User
 	Limits                Limits
@@ -200,8 +211,8 @@ type wire struct {
 }
 
 type wirePath struct {
-	Path             []byte
-	Writable, NoRead bool
+	Path     []byte
+	Writable bool
 }
 
 // write sends the order to the helper.
@@ -209,10 +220,10 @@ func (o Order) write(w io.Writer, p plan) error {
 	out := wire{
 		Program: []byte(o.Program), Dir: []byte(o.Dir), Scratch: []byte(o.Scratch),
 		Args: words[[]byte](o.Args), Env: words[[]byte](o.Env), Reads: words[[]byte](o.Reads),
-		Umask: o.Umask, User: o.User, Limits: o.Limits, Plan: p,
+		Umask: o.Umask, HostPIDs: o.HostPIDs, User: o.User, Limits: o.Limits, Plan: p,
 	}
 	for _, path := range o.Paths {
-		out.Paths = append(out.Paths, wirePath{[]byte(path.Path), path.Writable, path.NoRead})
+		out.Paths = append(out.Paths, wirePath{[]byte(path.Path), path.Writable})
 	}
 	return json.NewEncoder(w).Encode(out)
 }
@@ -227,12 +238,12 @@ func readOrder(r io.Reader, first int) (Order, plan, error) {
 	o := Order{
 		Program: string(got.Program), Dir: string(got.Dir), Scratch: string(got.Scratch),
 		Args: words[string](got.Args), Env: words[string](got.Env), Reads: words[string](got.Reads),
-		Umask: got.Umask, User: got.User, Limits: got.Limits,
+		Umask: got.Umask, HostPIDs: got.HostPIDs, User: got.User, Limits: got.Limits,
 		Least: got.Plan.Level, Most: got.Plan.Level,
 	}
 	for i, path := range got.Paths {
 		folder := os.NewFile(uintptr(first+i), string(path.Path))
-		o.Paths = append(o.Paths, Path{Path: string(path.Path), Writable: path.Writable, NoRead: path.NoRead, Folder: folder})
+		o.Paths = append(o.Paths, Path{Path: string(path.Path), Writable: path.Writable, Folder: folder})
 	}
 	return o, got.Plan, o.check()
 }

@@ -145,6 +145,19 @@ func names(path string) []string {
 	return list
 }
 
+// mayReach returns an error that names the first folder above a path that this
+// process's user may not enter. To be placed in the path would not help: rsync
+// and borg make an absolute path of every relative one.
+func mayReach(path string) error {
+	for i := 1; i < len(path); i++ {
+		if above := path[:i]; path[i] == '/' && errors.Is(unix.Access(above, unix.X_OK), unix.EACCES) {
+			return fmt.Errorf("user %d, group %d may not enter %s, in which %s lies: let others search it (chmod o+x), or use a host that gives namespaces, where what lies above a path does not matter",
+				os.Geteuid(), os.Getegid(), above, path)
+		}
+	}
+	return nil
+}
+
 // identity is what tells one file from another.
 type identity struct{ dev, ino uint64 }
 

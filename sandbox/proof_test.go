@@ -42,7 +42,7 @@ func TestProofSeesThatNothingHolds(t *testing.T) {
 // the architecture that has it.
 func TestFilterFitsTheKernel(t *testing.T) {
 	for _, writable := range []bool{true, false} {
-		if f := calls(writable, true); len(f) > 4096 {
+		if f := calls(held{writable: writable, uncut: true, grouped: true, self: 1}); len(f) > 4096 {
 			t.Errorf("the filter has %d instructions, and the kernel takes 4096", len(f))
 		}
 	}

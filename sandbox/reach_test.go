@@ -15,23 +15,6 @@ import (
 	"postern/sandbox"
 )
 
-// Where a path may only be written, nothing in it can be read or listed.
-func TestWriteOnlyPath(t *testing.T) {
-	for _, l := range []sandbox.Level{landlock, full} {
-		dir := publicDir(t)
-		if err := errors.Join(os.WriteFile(filepath.Join(dir, "file"), []byte("text"), 0o644), os.Chmod(dir, 0o777)); err != nil {
-			t.Fatal(err)
-		}
-		o := at(t, shell(t, `cd "$1"; echo x > new && echo wrote; read y < file && echo read; for f in *; do echo "$f"; done`, dir), l)
-		o.User, o.Paths = asNobody(), []sandbox.Path{{Path: dir, Writable: true, NoRead: true}}
-		p := start(t, o)
-		out, err := io.ReadAll(p.Stdout)
-		if p.Wait(); string(out) != "wrote\n*\n" || err != nil {
-			t.Errorf("%s: %q, %v", l, out, err)
-		}
-	}
-}
-
 // A program that unpacks itself runs from its scratch folder, and with
 // namespaces leaves nothing there.
 func TestScratch(t *testing.T) {

@@ -3,6 +3,8 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -29,8 +31,9 @@ const (
 	deadly  answer = unix.SECCOMP_RET_KILL_PROCESS
 )
 
-// namespaceFlags are those of clone that make a namespace.
-const namespaceFlags = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
+// foreignFlags are those of clone that make a namespace, or give the new process
+// to the caller's parent: that is the gateway, which would not bury it.
+const foreignFlags = unix.CLONE_PARENT | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWTIME
 
 // forbiddenCalls are of no use to a backup and of much to whoever has taken the
@@ -73,6 +76,55 @@ var changingCalls = []uint32{
 	463, 466, 469, // setxattrat, removexattrat, file_setattr
 }
 
+// namingCalls are made with the number of a process, of which they change
+// something. Zero is the caller and is allowed; in a process namespace the other
+// numbers are the child's own.
+var namingCalls = []uint32{
+	unix.SYS_PRLIMIT64, unix.SYS_SCHED_SETAFFINITY, unix.SYS_SCHED_SETATTR, unix.SYS_SCHED_SETPARAM, unix.SYS_SCHED_SETSCHEDULER,
+}
+
+// strayingCalls take a process out of its group, by which a child without a
+// process namespace is ended, or reach others by their user or group.
+var strayingCalls = []uint32{
+	unix.SYS_SETSID, unix.SYS_SETPGID, unix.SYS_SETPRIORITY, unix.SYS_IOPRIO_SET, unix.SYS_MIGRATE_PAGES, unix.SYS_MOVE_PAGES,
+}
+
+// signallingCalls are the ways to signal a process that [filter.holdSignals]
+// does not judge.
+var signallingCalls = []uint32{
+	unix.SYS_RT_SIGQUEUEINFO, unix.SYS_RT_TGSIGQUEUEINFO, unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_SEND_SIGNAL,
+}
+
+// fileSetOwner is FIOSETOWN (asm-generic/sockios.h).
+const fileSetOwner = 0x8901
+
+// held is what a filter depends on.
+type held struct {
+	// writable lets the child change files.
+	writable bool
+	// uncut keeps files from being cut short where Landlock does not.
+	uncut bool
+	// grouped keeps the child in its group.
+	grouped bool
+	// self is the only process that the child may signal, zero for those
+	// that the kernel lets it.
+	self int
+}
+
+// heldBy is for a child that this process will become, or start in a process
+// namespace of its own.
+func heldBy(o Order, p plan) held {
+	h := held{
+		writable: o.writable() || p.Level == None,
+		uncut:    p.Level.landlock() && p.ABI < truncateABI,
+		grouped:  !p.ownPIDs(o),
+	}
+	if o.HostPIDs {
+		h.self = os.Getpid()
+	}
+	return h
+}
+
 // filter is a program for the kernel's packet filter.
 type filter []unix.SockFilter
 
@@ -104,9 +156,8 @@ func (f *filter) when(number uint32, body func(*filter)) {
 // where the argument is an int.
 func (f *filter) argument(i uint32) { f.load(dataArguments + 8*i) }
 
-// calls is the filter for a child. uncut keeps files from being cut short where
-// Landlock does not.
-func calls(writable, uncut bool) filter {
+// calls is the filter for a child.
+func calls(h held) filter {
 	var f filter
 	f.load(dataArchitecture)
 	f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, auditArchitecture, 1, 0)
@@ -117,23 +168,39 @@ func calls(writable, uncut bool) filter {
 	f.give(deadly)
 	f.add(unix.BPF_JMP|unix.BPF_JGT|unix.BPF_K, newestCall, 0, 1)
 	f.give(absent)
-	for _, number := range append(forbiddenCalls[:len(forbiddenCalls):len(forbiddenCalls)], architectureCalls...) {
+	for _, number := range h.forbidden() {
 		f.on(number, refused)
 	}
 	for _, number := range absentCalls {
 		f.on(number, absent)
 	}
-	if !writable {
-		for _, number := range append(changingCalls[:len(changingCalls):len(changingCalls)], architectureChanges...) {
-			f.on(number, refused)
-		}
-	}
-	if uncut {
+	if h.uncut {
 		f.holdTruncation()
+	}
+	if h.grouped {
+		f.holdOthers()
+	}
+	if h.self != 0 {
+		f.holdSignals(uint32(h.self))
 	}
 	f.judgeArguments()
 	f.give(unix.SECCOMP_RET_ALLOW)
 	return f
+}
+
+// forbidden are the calls that are refused whatever their arguments.
+func (h held) forbidden() []uint32 {
+	list := slices.Concat(forbiddenCalls, architectureCalls)
+	if !h.writable {
+		list = slices.Concat(list, changingCalls, architectureChanges)
+	}
+	if h.grouped {
+		list = append(list, strayingCalls...)
+	}
+	if h.self != 0 {
+		list = append(list, signallingCalls...)
+	}
+	return list
 }
 
 // judgeArguments adds the calls that are allowed in part.
@@ -145,7 +212,7 @@ func (f *filter) judgeArguments() {
 	})
 	f.when(unix.SYS_CLONE, func(f *filter) {
 		f.argument(0)
-		f.add(unix.BPF_JMP|unix.BPF_JSET|unix.BPF_K, namespaceFlags, 0, 1)
+		f.add(unix.BPF_JMP|unix.BPF_JSET|unix.BPF_K, foreignFlags, 0, 1)
 		f.give(refused)
 	})
 	// Asking for the present one is what libraries do.
@@ -154,13 +221,47 @@ func (f *filter) judgeArguments() {
 		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0xffffffff, 1, 0)
 		f.give(refused)
 	})
-	// Both put words into a terminal as if its user had typed them.
-	f.when(unix.SYS_IOCTL, func(f *filter) {
-		f.argument(1)
-		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.TIOCSTI, 1, 0)
-		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.TIOCLINUX, 0, 1)
-		f.give(refused)
+	// The first two put words into a terminal as if its user had typed them.
+	// The others, and those of fcntl, have the kernel send a signal to a
+	// process of the caller's choice.
+	f.refuseArgument(unix.SYS_IOCTL, 1, unix.TIOCSTI, unix.TIOCLINUX, fileSetOwner, unix.SIOCSPGRP)
+	f.refuseArgument(unix.SYS_FCNTL, 1, unix.F_SETOWN, unix.F_SETOWN_EX, unix.F_SETSIG)
+}
+
+// refuseArgument refuses a call where an argument has one of the values.
+func (f *filter) refuseArgument(number, i uint32, values ...uint32) {
+	f.when(number, func(f *filter) {
+		f.argument(i)
+		for _, value := range values {
+			f.on(value, refused)
+		}
 	})
+}
+
+// holdOthers forbids what changes a process by its number. Numbers of the
+// child's own processes are refused too, since they cannot be told.
+func (f *filter) holdOthers() {
+	for _, number := range namingCalls {
+		f.when(number, func(f *filter) {
+			f.argument(0)
+			f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0, 1, 0)
+			f.give(refused)
+		})
+	}
+}
+
+// holdSignals lets a process signal itself, and ask with signal zero whether
+// another lives.
+func (f *filter) holdSignals(self uint32) {
+	for number, signal := range map[uint32]uint32{unix.SYS_KILL: 1, unix.SYS_TKILL: 1, unix.SYS_TGKILL: 2} {
+		f.when(number, func(f *filter) {
+			f.argument(signal)
+			f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0, 3, 0)
+			f.argument(0)
+			f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, self, 1, 0)
+			f.give(refused)
+		})
+	}
 }
 
 // holdTruncation forbids what Landlock learnt with its third version: cutting a

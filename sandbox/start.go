@@ -143,7 +143,7 @@ func (l *launch) start(self string, o Order, plan plan) (*Process, error) {
 		files = append(files, p.Folder)
 	}
 	child, err := os.StartProcess(self, []string{self, verb}, &os.ProcAttr{
-		Dir: "/", Env: []string{}, Files: files, Sys: plan.attributes(),
+		Dir: "/", Env: []string{}, Files: files, Sys: plan.attributes(o),
 	})
 	if err != nil && plan.Level.namespaces() {
 		return nil, fmt.Errorf("%w: %w", errUnable, err)
