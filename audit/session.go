@@ -50,6 +50,8 @@ type Decision struct {
 	Dir     string
 	// Confinement is the word for how the kernel holds it.
 	Confinement string
+	// User is the uid and the gid that it runs as.
+	User string
 }
 
 // SessionDecided records a decision, before anything is done about it.
@@ -68,7 +70,7 @@ func (t *Trail) SessionDecided(c Connection, d Decision) error {
 		e.Str("tool", d.Tool).Str("direction", d.Direction).Str("verdict", d.Verdict).Strs("rules", d.Rules)
 		for _, field := range []struct{ key, text string }{
 			{"code", d.Code}, {"why", d.Why}, {"detail", d.Detail}, {"program", d.Program}, {"dir", d.Dir},
-			{"confinement", d.Confinement},
+			{"confinement", d.Confinement}, {"user", d.User},
 		} {
 			if field.text != "" {
 				foreign(e, field.key, field.text)

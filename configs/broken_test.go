@@ -46,7 +46,9 @@ func (w *world) client(name, content string) {
 }
 
 // options are those of the tests: days end in UTC.
-func (w *world) options() options { return options{uid: os.Geteuid(), zone: time.UTC} }
+func (w *world) options() options {
+	return options{uid: os.Geteuid(), zone: time.UTC, users: testUsers()}
+}
 
 func (w *world) load() (*Config, error) { return load(w.path("postern.yaml"), w.options()) }
 

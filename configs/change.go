@@ -26,7 +26,7 @@ func AddClient(cfg *Config, spec ClientSpec) (string, error) {
 		return "", fmt.Errorf("client %q: %q: %w", spec.Name, path, fs.ErrExist)
 	}
 	data := spec.render()
-	_, err := load(cfg.Path, options{uid: cfg.uid, zone: time.Local, added: path, addedData: data})
+	_, err := load(cfg.Path, options{uid: cfg.uid, zone: time.Local, users: hostUsers(), added: path, addedData: data})
 	if err != nil {
 		return "", err
 	}

@@ -25,6 +25,7 @@ type host struct {
 	zone *time.Location
 	// borg2 says that a borg 2 is configured.
 	borg2     bool
+	users     users
 	protected *protected
 }
 
@@ -60,10 +61,13 @@ func readClient(s *source, h host) *clientFile {
 		"from":       c.from,
 		"expires":    c.expires,
 		"disabled":   func(n ast.Node) { s.yes(n, "disabled", &c.client.Disabled) },
+		"limits":     c.limits,
 		"allow":      c.allow,
 	}, map[string]string{
-		"rsync": "put it under allow, as an item: - rsync: PATH",
-		"borg":  "put it under allow, as an item: - borg: PATH",
+		"rsync":    "put it under allow, as an item: - rsync: PATH",
+		"borg":     "put it under allow, as an item: - borg: PATH",
+		"run_as":   "put it into each rule that it is for, under allow",
+		"min_free": "put it into each rule that it is for, under allow",
 	})
 	if !has(root, "keys") && !has(root, "principals") {
 		s.fault(mark{}, "add keys or principals; to shut a client out, write disabled: true",

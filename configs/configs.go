@@ -28,10 +28,6 @@ const (
 	DefaultClients  = "clients.d"
 	DefaultSessions = 10 // as OpenSSH's MaxSessions
 	DefaultLogLevel = "info"
-	// DefaultConfinement is what holds children unless the operator asks for
-	// more: programs that are not where a distribution puts them may need
-	// more of the host than is found for them.
-	DefaultConfinement = "none"
 )
 
 // Config is what the files say. Every path is absolute.
@@ -54,9 +50,8 @@ type Config struct {
 	Revoked *Revocations
 	// LogLevel is debug, info, warn or error.
 	LogLevel string
-	// Confinement is the level by which the kernel holds children: none,
-	// landlock, namespaces or full.
-	Confinement string
+	// Sandbox is how the kernel must hold the children.
+	Sandbox Sandbox
 	// SessionsPerConnection is how many sessions one connection may run at
 	// once, at least 1.
 	SessionsPerConnection int

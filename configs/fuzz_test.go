@@ -30,8 +30,16 @@ func specRule(r policy.Rule) RuleSpec {
 	if r.Tool == policy.Rsync {
 		spec.NoDelete, spec.NoOverwrite = !r.Delete, !r.Overwrite
 	}
-	if bytes, ok := r.Quota.Bytes(); ok {
+	if bytes, ok := r.Quota.Number(); ok {
 		spec.Quota = strconv.FormatInt(bytes, 10) + "B"
+	}
+	if bytes, ok := r.MinFree.Number(); ok {
+		spec.MinFree = strconv.FormatInt(bytes, 10) + "B"
+	}
+	if u, ok := r.RunAs.User(); ok && u.UID == 0 {
+		spec.RunAs = "root"
+	} else if ok {
+		spec.RunAs = u.String()
 	}
 	return spec
 }
@@ -43,7 +51,7 @@ func readAlone(data []byte) (registry.Client, Problems) {
 	if !ok {
 		return registry.Client{}, r.problems
 	}
-	c := readClient(s, host{zone: time.UTC, borg2: true, protected: newProtected()})
+	c := readClient(s, host{zone: time.UTC, borg2: true, users: testUsers(), protected: newProtected()})
 	for i := range c.client.Rules {
 		c.client.Rules[i].Where = ""
 	}
@@ -70,6 +78,8 @@ func FuzzClientFile(f *testing.F) {
 	}
 	f.Add([]byte("keys: ['" + goodKey + " \"a\": b #c \\\\']\nfrom: [0.0.0.0/0]\nallow: [{rsync: '/a b', delete: false}, {borg: \"/x\\u00fc\"}]\n"))
 	f.Add([]byte("{\"keys\": [\"no-touch-required " + securityKey + "\"], \"disabled\": true, expires: 2027-06-30T18:00:00.5+02:00}"))
+	f.Add([]byte("keys: ['" + goodKey + "']\nlimits: {files: 1024, memory: 2GiB}\n" +
+		"allow: [{rsync: /a, run_as: root}, {rsync: /b, run_as: 1000, min_free: 1.5TB}, {borg: /c, run_as: '7:8'}]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<14 {
 			t.Skip("long files are only slow")

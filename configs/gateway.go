@@ -41,12 +41,13 @@ func readGateway(s *source) *gatewayFile {
 		"programs":     g.programs,
 		"aliases":      g.aliasLists,
 		"certificates": g.certificates,
-		"confinement":  g.confinement,
+		"sandbox":      g.sandbox,
 		"connection":   g.connection,
 		"log":          g.log,
 	}, map[string]string{
-		"keys":  "put clients in files of their own, in the folder that clients names",
-		"allow": "put clients in files of their own, in the folder that clients names",
+		"keys":        "put clients in files of their own, in the folder that clients names",
+		"allow":       "put clients in files of their own, in the folder that clients names",
+		"confinement": "write it below sandbox: sandbox: {require: LEVEL}",
 	})
 	if !has(root, "state") {
 		s.fault(mark{}, "add a line such as state: "+DefaultState, "the key \"state\" is missing")
@@ -65,15 +66,6 @@ func defaults(path string) *Config {
 		Programs:              Programs{Aliases: map[string][]string{}},
 		SessionsPerConnection: DefaultSessions,
 		LogLevel:              DefaultLogLevel,
-		Confinement:           DefaultConfinement,
-	}
-}
-
-// confinement reads the level by its word alone: what the words mean, and
-// whether this host gives it, is not for files to say.
-func (g *gatewayFile) confinement(n ast.Node) {
-	if word, ok := g.choice(n, "confinement", []string{"none", "landlock", "namespaces", "full"}); ok {
-		g.config.Confinement = word
 	}
 }
 

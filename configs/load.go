@@ -25,14 +25,15 @@ func Load(path string) (*Config, error) {
 // LoadAs is [Load] on behalf of a gateway that runs as another user: files may
 // belong to root or to uid.
 func LoadAs(path string, uid int) (*Config, error) {
-	return load(path, options{uid: uid, zone: time.Local})
+	return load(path, options{uid: uid, zone: time.Local, users: hostUsers()})
 }
 
 // options are what a load depends on beside the files.
 type options struct {
 	uid int
 	// zone is the gateway's time zone, in which days end.
-	zone *time.Location
+	zone  *time.Location
+	users users
 	// added is the file of a client that is judged before it exists; "" is
 	// none.
 	added     string
@@ -130,7 +131,7 @@ func (l *loader) protect(g *gatewayFile) {
 // clients reads every client, ordered by name, also where the gateway's own file
 // had faults: they are better known at once.
 func (l *loader) clients() {
-	h := host{zone: l.zone, borg2: l.flawed || l.config.Programs.Borg2 != "", protected: l.protected}
+	h := host{zone: l.zone, borg2: l.flawed || l.config.Programs.Borg2 != "", users: l.users, protected: l.protected}
 	var files []*clientFile
 	for _, path := range l.clientFiles() {
 		if s, ok := l.clientSource(path); ok {

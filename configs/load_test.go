@@ -56,7 +56,6 @@ func TestDefaults(t *testing.T) {
 		HostKeys:              []string{w.path("state/ssh_host_ed25519_key")},
 		Programs:              Programs{Aliases: map[string][]string{}},
 		LogLevel:              "info",
-		Confinement:           "none",
 		SessionsPerConnection: 10,
 		Hash:                  cfg.Hash,
 		uid:                   os.Geteuid(),
@@ -82,7 +81,7 @@ aliases: {rsync: [/opt/bin/rsync, rsync-new], borg: [borg-backup], borg2: []}
 certificates:
   authorities: ["`+caKey+`"]
   revoked: revoked_keys
-confinement: full
+sandbox: {require: landlock, most: full, i_accept_unconfined: false}
 connection: {sessions: 1000}
 log: {level: debug}
 `)
@@ -101,7 +100,7 @@ log: {level: debug}
 		},
 		Authorities:           []ssh.PublicKey{mustKey(t, caKey).Public},
 		LogLevel:              "debug",
-		Confinement:           "full",
+		Sandbox:               Sandbox{Require: "landlock", Most: "full"},
 		SessionsPerConnection: 1000,
 		Hash:                  cfg.Hash,
 		uid:                   os.Geteuid(),
@@ -135,12 +134,17 @@ allow:
     overwrite: false
     rooted: true
     munge_links: true
+    run_as: 1002:100
+    min_free: 1B
   - borg: /volume1/Backups/laptop.borg
     append_only: true
     quota: 500GiB
   - borg: /volume1/Backups/two.borg
     access: write-only
     quota: 1.5 TB
+    run_as: alice
+    min_free: 20GiB
+limits: {files: 1024, memory: 2GiB}
 `)
 	got := w.mustLoad().Clients[0]
 	file := w.path("clients.d/laptop.yaml")
@@ -160,11 +164,14 @@ allow:
 	want := registry.Client{
 		Name: "laptop", Login: "backup", Disabled: true, Principals: []string{"laptop", "alice@example.org"},
 		Expires: time.Date(2027, 7, 1, 0, 0, 0, 0, time.UTC), Where: file,
+		Limits: policy.Limits{Files: policy.LimitOf(1024), Memory: policy.LimitOf(2 << 30)},
 		Rules: []policy.Rule{
 			{Tool: policy.Rsync, Path: "/volume1/Backups/laptop", Access: policy.ReadWrite, Delete: true, Overwrite: true, Where: file + ":13"},
-			{Tool: policy.Rsync, Path: "/volume1/Backups/Ünï code", Access: policy.ReadOnly, Rooted: true, MungeLinks: true, Where: file + ":14"},
-			{Tool: policy.Borg, Path: "/volume1/Backups/laptop.borg", Access: policy.ReadWrite, AppendOnly: true, Quota: policy.LimitOf(500 << 30), Where: file + ":20"},
-			{Tool: policy.Borg, Path: "/volume1/Backups/two.borg", Access: policy.WriteOnly, Quota: policy.LimitOf(1_500_000_000_000), Where: file + ":23"},
+			{Tool: policy.Rsync, Path: "/volume1/Backups/Ünï code", Access: policy.ReadOnly, Rooted: true, MungeLinks: true,
+				RunAs: policy.RunAsUser(policy.User{UID: 1002, GID: 100}), MinFree: policy.LimitOf(1), Where: file + ":14"},
+			{Tool: policy.Borg, Path: "/volume1/Backups/laptop.borg", Access: policy.ReadWrite, AppendOnly: true, Quota: policy.LimitOf(500 << 30), Where: file + ":22"},
+			{Tool: policy.Borg, Path: "/volume1/Backups/two.borg", Access: policy.WriteOnly, Quota: policy.LimitOf(1_500_000_000_000),
+				RunAs: policy.RunAsUser(policy.User{UID: 1000, GID: 100}), MinFree: policy.LimitOf(20 << 30), Where: file + ":25"},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {

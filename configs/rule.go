@@ -11,6 +11,8 @@ import (
 // borgLeastQuota is the smallest quota that borg starts with.
 const borgLeastQuota = 10_000_000
 
+const limitsRemedy = "write it beside allow, as a key of the client: it holds for all of its rules"
+
 // rule reads one item of allow.
 func (c *clientFile) rule(m *ast.MappingNode) {
 	at := markOf(m)
@@ -36,6 +38,7 @@ func (c *clientFile) rsyncRule(m *ast.MappingNode, at mark) {
 	known["rooted"] = func(n ast.Node) { c.yes(n, "rooted", &r.Rooted) }
 	known["munge_links"] = func(n ast.Node) { c.yes(n, "munge_links", &r.MungeLinks) }
 	c.mapping(m, known, map[string]string{
+		"limits":      limitsRemedy,
 		"append_only": "remove it: it is for borg rules; delete: false and overwrite: false do that for rsync",
 		"quota":       "remove it: it is for borg rules",
 	})
@@ -48,6 +51,7 @@ func (c *clientFile) borgRule(m *ast.MappingNode, at mark) {
 	known["append_only"] = func(n ast.Node) { c.yes(n, "append_only", &r.AppendOnly) }
 	known["quota"] = func(n ast.Node) { c.quota(n, &r.Quota) }
 	c.mapping(m, known, map[string]string{
+		"limits":      limitsRemedy,
 		"delete":      "remove it: it is for rsync rules; append_only: true does that for borg",
 		"overwrite":   "remove it: it is for rsync rules; append_only: true does that for borg",
 		"rooted":      "remove it: it is for rsync rules",
@@ -61,6 +65,8 @@ func (c *clientFile) common(r *policy.Rule) fields {
 	return fields{
 		string(r.Tool): func(n ast.Node) { c.path(n, r) },
 		"access":       func(n ast.Node) { c.access(n, r) },
+		"run_as":       func(n ast.Node) { c.runAs(n, &r.RunAs) },
+		"min_free":     func(n ast.Node) { c.minFree(n, &r.MinFree) },
 	}
 }
 
@@ -105,18 +111,23 @@ func (c *clientFile) access(n ast.Node, r *policy.Rule) {
 }
 
 func (c *clientFile) quota(n ast.Node, to *policy.Limit) {
-	text, ok := n.(*ast.StringNode)
-	if !ok {
-		c.fault(markOf(n), sizeExample, "quota must be a size, not %s", kindOf(n))
-		return
-	}
-	bytes, message, remedyOf := parseSize(text.Value)
+	bytes, ok := c.size(n, "quota")
 	switch {
-	case message != "":
-		c.fault(markOf(n), remedyOf, "quota: %q %s", text.Value, message)
+	case !ok:
 	case bytes < borgLeastQuota:
 		c.fault(markOf(n), "write 10MB or more, or leave the key out where there is no limit",
-			"quota: borg takes none below 10MB, and %q is", text.Value)
+			"quota: borg takes none below 10MB, and %s is", shown(n))
+	default:
+		*to = policy.LimitOf(bytes)
+	}
+}
+
+func (c *clientFile) minFree(n ast.Node, to *policy.Limit) {
+	bytes, ok := c.size(n, "min_free")
+	switch {
+	case !ok:
+	case bytes == 0:
+		c.fault(markOf(n), "write how much must be free, or remove the line", "min_free: %s is nothing", shown(n))
 	default:
 		*to = policy.LimitOf(bytes)
 	}

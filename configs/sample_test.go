@@ -64,8 +64,8 @@ func TestGatewaySampleExamples(t *testing.T) {
 
 func TestGatewaySampleHasEveryKey(t *testing.T) {
 	want := []string{
-		"aliases", "authorities", "borg", "borg2", "certificates", "clients", "confinement", "connection", "host_keys", "level", "listen",
-		"log", "programs", "revoked", "rsync", "sessions", "state",
+		"aliases", "authorities", "borg", "borg2", "certificates", "clients", "connection", "host_keys",
+		"i_accept_unconfined", "level", "listen", "log", "most", "programs", "require", "revoked", "rsync", "sandbox", "sessions", "state",
 	}
 	if got := keysOf(sample(t, "postern.yaml")); !slices.Equal(got, want) {
 		t.Errorf("keys %q, want %q", got, want)
@@ -80,6 +80,9 @@ func TestClientSample(t *testing.T) {
 	if len(client.Keys) != 1 || client.Disabled || client.Login != "" || len(client.From) != 2 {
 		t.Errorf("client %+v", client)
 	}
+	if want := (policy.Limits{Files: policy.LimitOf(1024)}); client.Limits != want {
+		t.Errorf("limits %+v, want %+v", client.Limits, want)
+	}
 	// All but the quota is the default.
 	for i := range client.Rules {
 		client.Rules[i].Where = ""
@@ -93,12 +96,18 @@ func TestClientSample(t *testing.T) {
 	}
 	w.client("laptop", example.ReplaceAllString(text, "$1$2"))
 	client = w.mustLoad().Clients[0]
-	if len(client.Keys) != 2 || !client.Keys[1].NoTouchRequired || client.Login != "backup" || len(client.Principals) != 1 {
+	if len(client.Keys) != 2 || !client.Keys[1].NoTouchRequired || client.Login != "backup" || len(client.Principals) != 1 ||
+		client.Limits.Memory != policy.LimitOf(2<<30) {
 		t.Errorf("the examples are not all there: %+v", client)
 	}
+	for _, r := range client.Rules {
+		if _, named := r.RunAs.User(); !named || r.MinFree != policy.LimitOf(20<<30) {
+			t.Errorf("the examples are not all there: %+v", r)
+		}
+	}
 	keys := []string{
-		"access", "allow", "append_only", "borg", "delete", "disabled", "expires", "from", "keys", "login", "munge_links",
-		"overwrite", "principals", "quota", "rooted", "rsync",
+		"access", "allow", "append_only", "borg", "delete", "disabled", "expires", "files", "from", "keys", "limits", "login",
+		"memory", "min_free", "munge_links", "overwrite", "principals", "quota", "rooted", "rsync", "run_as",
 	}
 	if got := keysOf(text); !slices.Equal(got, keys) {
 		t.Errorf("keys %q, want %q", got, keys)

@@ -5,6 +5,7 @@ import (
 	"regexp"
 
 	"github.com/dustin/go-humanize"
+	"github.com/goccy/go-yaml/ast"
 )
 
 const sizeExample = "write a number and its unit, such as 500GiB or 2TB"
@@ -22,7 +23,22 @@ func parseSize(text string) (bytes int64, fault, remedy string) {
 	}
 	n, err := humanize.ParseBytes(text)
 	if err != nil || n > math.MaxInt64 {
-		return 0, "is too large a size", "leave the key out where there is no limit"
+		return 0, "is too large a size", "write a smaller one, or leave the key out"
 	}
 	return int64(n), "", ""
+}
+
+// size returns the value as a number of bytes, or complains.
+func (s *source) size(n ast.Node, key string) (int64, bool) {
+	text, ok := n.(*ast.StringNode)
+	if !ok {
+		s.fault(markOf(n), sizeExample, "%s must be a size, not %s", key, kindOf(n))
+		return 0, false
+	}
+	bytes, message, remedy := parseSize(text.Value)
+	if message != "" {
+		s.fault(markOf(n), remedy, "%s: %q %s", key, text.Value, message)
+		return 0, false
+	}
+	return bytes, true
 }

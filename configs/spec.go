@@ -24,6 +24,7 @@ type ClientSpec struct {
 	From       []string
 	Expires    string
 	Disabled   bool
+	Limits     policy.Limits
 	Rules      []RuleSpec
 }
 
@@ -34,6 +35,7 @@ type RuleSpec struct {
 	NoDelete, NoOverwrite, Rooted, MungeLinks bool
 	AppendOnly                                bool
 	Quota                                     string
+	RunAs, MinFree                            string
 }
 
 // render returns the file as a person would write it.
@@ -46,6 +48,7 @@ func (c ClientSpec) render() []byte {
 	w.text("login", c.Login)
 	w.list("from", c.From)
 	w.day("expires", c.Expires)
+	c.limits(w)
 	if len(c.Rules) == 0 {
 		w.line("allow: [] # nothing yet: it may connect, and no more")
 		return []byte(w.String())
@@ -56,6 +59,20 @@ func (c ClientSpec) render() []byte {
 		r.render(w)
 	}
 	return []byte(w.String())
+}
+
+func (c ClientSpec) limits(w *yamlWriter) {
+	files, hasFiles := c.Limits.Files.Number()
+	memory, hasMemory := c.Limits.Memory.Number()
+	if hasFiles || hasMemory {
+		w.line("limits:")
+	}
+	if hasFiles {
+		w.line("  files: %d", files)
+	}
+	if hasMemory {
+		w.line("  memory: %dB", memory)
+	}
 }
 
 func (r RuleSpec) render(w *yamlWriter) {
@@ -69,6 +86,8 @@ func (r RuleSpec) render(w *yamlWriter) {
 	w.flag(r.MungeLinks, "munge_links", true)
 	w.flag(r.AppendOnly, "append_only", true)
 	w.text("quota", r.Quota)
+	w.text("run_as", r.RunAs)
+	w.text("min_free", r.MinFree)
 }
 
 // yamlWriter writes the lines of a file.

@@ -16,6 +16,7 @@ import (
 	"postern/audit"
 	"postern/gateway"
 	"postern/registry"
+	"postern/sandbox"
 )
 
 // H23, H11: what is offered is this and nothing else, with strict key exchange.
@@ -129,7 +130,7 @@ func TestHostKeys(t *testing.T) {
 		"RSA of 1024":     {[]ssh.Signer{newKey(t), signer(t, weak)}, false},
 		"DSA":             {[]ssh.Signer{signer(t, &old)}, false},
 	} {
-		_, err := gateway.New(gateway.Config{HostKeys: c.keys, Clients: registry.NewStore(set(t)), Trail: audit.New(nil, time.Now)})
+		_, err := gateway.New(gateway.Config{HostKeys: c.keys, Clients: registry.NewStore(set(t)), Trail: audit.New(nil, time.Now), Confinement: sandbox.None})
 		if (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
 		}

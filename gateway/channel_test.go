@@ -476,11 +476,11 @@ func TestEachSessionAsksAgain(t *testing.T) {
 		"without rule": func(c *registry.Client) { c.Rules = nil },
 		"removed":      func(c *registry.Client) { c.Keys = nil },
 		"read-only": func(c *registry.Client) {
-			c.Rules = []policy.Rule{{Tool: policy.Rsync, Path: w.data, Access: policy.ReadOnly}}
+			c.Rules = []policy.Rule{{Tool: policy.Rsync, Path: w.data, Access: policy.ReadOnly, RunAs: runAsMe()}}
 		},
 	} {
 		now := laptop
-		now.Rules = []policy.Rule{{Tool: policy.Rsync, Path: w.data, Access: policy.ReadWrite}}
+		now.Rules = []policy.Rule{{Tool: policy.Rsync, Path: w.data, Access: policy.ReadWrite, RunAs: runAsMe()}}
 		change(&now)
 		w.config.Clients.Swap(set(t, now))
 		if out, complaints, status := w.run(client, w.push()); out != "" || status != 126 || !strings.HasPrefix(complaints, "postern: refused: ") {

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"postern/policy"
 	"postern/sandbox"
@@ -12,63 +14,111 @@ import (
 // scratch is where a program that unpacks itself does so, and sees nothing else.
 const scratch = "/tmp"
 
-// startChild starts what a decision allows.
-func (s *Server) startChild(d policy.Decision) (*sandbox.Process, error) {
-	o, err := s.order(d)
-	if err != nil {
-		return nil, err
+// HoldOf is what a level of confinement means for decisions.
+func HoldOf(l sandbox.Level) policy.Hold {
+	switch {
+	case l.Includes(sandbox.Namespaces):
+		return policy.Everything
+	case l.Includes(sandbox.Landlock):
+		return policy.Contents
 	}
-	return sandbox.Start(s.config.Self, o)
+	return policy.Unheld
 }
 
-// order is the child of a decision, held to the folders of its rules. Whatever
-// the host cannot do for it is an error, so that no child runs with less
-// confinement than was promised when the gateway started.
-func (s *Server) order(d policy.Decision) (sandbox.Order, error) {
-	o := sandbox.Order{
-		Program: d.Program, Args: d.Args, Env: d.Env, Dir: d.Dir, Umask: d.Umask,
-		Least: s.config.Confinement, Most: s.config.Confinement,
-	}
-	for _, rule := range d.Rules {
-		// A folder that is not there yet holds nothing to be reached.
-		if (tree{}).IsDir(rule.Path) {
-			o.Paths = append(o.Paths, sandbox.Path{Path: rule.Path, Writable: rule.Access.MayWrite()})
+// child is what a decision allows, ready to be started, with the folders of its
+// rules open: what a client does from then on cannot put others in their place.
+type child struct{ order sandbox.Order }
+
+// close lets go of the folders. It may be called more than once.
+func (c *child) close() {
+	for i, p := range c.order.Paths {
+		if p.Folder != nil {
+			p.Folder.Close()
+			c.order.Paths[i].Folder = nil
 		}
 	}
-	frozen, err := sandbox.Frozen(d.Program)
-	if err != nil {
-		return o, err
-	}
-	if frozen {
-		o.Scratch = scratch
-		o.Env = append(o.Env[:len(o.Env):len(o.Env)], "TMPDIR="+scratch)
-		o.Args = append([]string{d.Program}, o.Args[1:]...)
-	}
+}
+
+// prepare makes the child of a decision, held to the folders of its rules. Where
+// that cannot be, the decision becomes a refusal.
+func (s *Server) prepare(d policy.Decision) (*child, policy.Decision) {
+	c := &child{sandbox.Order{
+		Program: d.Program, Args: d.Args, Env: d.Env, Dir: d.Dir, Umask: d.Umask,
+		Least: s.config.Confinement, Most: s.config.Confinement,
+		// A borg asks by their numbers whether those live that hold a lock.
+		HostPIDs: d.Tool == policy.Borg,
+		Limits:   limitsOf(d.Limits),
+	}}
 	if os.Geteuid() == 0 {
-		o.User, err = s.user(d.Dir)
+		c.order.User = &sandbox.User{UID: d.User.UID, GID: d.User.GID}
 	}
-	return o, err
+	c.unpack()
+	if err := c.open(d); err != nil {
+		d.Verdict, d.Refusal = policy.Deny, cannotHold(err)
+	}
+	return c, d
 }
 
-// user returns whom the children of a gateway that runs as root run as. Where
-// they are confined that is the owner of their folder, which they see whatever
-// the folders above it allow.
-func (s *Server) user(folder string) (*sandbox.User, error) {
-	if s.config.Confinement == sandbox.None {
-		return &sandbox.User{}, nil
+func limitsOf(l policy.Limits) (limits sandbox.Limits) {
+	for to, limit := range map[*uint64]policy.Limit{&limits.Files: l.Files, &limits.Memory: l.Memory} {
+		if n, ok := limit.Number(); ok {
+			*to = uint64(n)
+		}
 	}
-	return ownerOf(folder)
+	return limits
 }
 
-// ownerOf returns the owner of a folder.
-func ownerOf(folder string) (*sandbox.User, error) {
-	info, err := os.Stat(folder)
-	if err != nil {
-		return nil, err
+// cannotHold is the refusal of a session whose child cannot be held.
+func cannotHold(err error) *policy.Refusal {
+	return &policy.Refusal{Code: "confinement", Status: policy.ExitRefused,
+		Message: "the gateway cannot hold the program to the allowed paths",
+		Remedy:  "tell the gateway's operator to look at its records",
+		Detail:  err.Error()}
+}
+
+// open opens the folders of the decision's rules. One that is not there yet holds
+// nothing to be reached.
+func (c *child) open(d policy.Decision) error {
+	for _, rule := range d.Rules {
+		folder, err := sandbox.OpenPath(rule.Path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		c.order.Paths = append(c.order.Paths, sandbox.Path{
+			Path: rule.Path, Writable: d.Writes && rule.Access.MayWrite(), Folder: folder,
+		})
+		if err := c.belongs(folder, rule, d.User); err != nil {
+			return err
+		}
 	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return nil, fmt.Errorf("%s has no owner", folder)
+	return nil
+}
+
+// belongs returns an error unless a folder has the owner still by whom the
+// decision chose the child's user.
+func (c *child) belongs(folder *os.File, rule policy.Rule, user policy.User) error {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(folder.Fd()), &stat); err != nil {
+		return fmt.Errorf("look at %s: %w", rule.Path, err)
 	}
-	return &sandbox.User{UID: stat.Uid, GID: stat.Gid}, nil
+	if _, named := rule.RunAs.User(); !named && c.order.User != nil && stat.Uid != user.UID {
+		return fmt.Errorf("%s belonged to uid %d, and to uid %d when it was opened", rule.Path, user.UID, stat.Uid)
+	}
+	return nil
+}
+
+// unpack gives a program that unpacks itself a place to do so. It finds itself by
+// its name. A program that cannot be read cannot be started either, which is for
+// its start to say.
+func (c *child) unpack() {
+	o := &c.order
+	if frozen, err := sandbox.Frozen(o.Program); err != nil || !frozen {
+		return
+	}
+	o.Scratch = scratch
+	o.Env = append(o.Env[:len(o.Env):len(o.Env)], "TMPDIR="+scratch)
+	o.Args = append([]string{o.Program}, o.Args[1:]...)
 }

@@ -75,8 +75,11 @@ func terms(rule policy.Rule, host policy.Host) []string {
 			words = append(words, term.word)
 		}
 	}
-	if quota, ok := rule.Quota.Bytes(); ok {
+	if quota, ok := rule.Quota.Number(); ok {
 		words = append(words, "at most "+humanize.IBytes(uint64(quota)))
+	}
+	if floor, ok := rule.MinFree.Number(); ok && rule.Access.MayWrite() {
+		words = append(words, "while "+humanize.IBytes(uint64(floor))+" are free")
 	}
 	return words
 }

@@ -16,7 +16,7 @@ func TestDescribe(t *testing.T) {
 		{Tool: policy.Rsync, Path: "/volume1/Backups/laptop", Access: policy.ReadWrite, Delete: true, Overwrite: true},
 		{Tool: policy.Rsync, Path: "/volume1/in\x1b[2Jbox", Access: policy.WriteOnly, Rooted: true, MungeLinks: true},
 		{Tool: policy.Rsync, Path: "/volume1/photos", Access: policy.ReadOnly},
-		{Tool: policy.Borg, Path: "/volume1/laptop.borg", Access: policy.ReadWrite, AppendOnly: true, Quota: policy.LimitOf(500 << 30)},
+		{Tool: policy.Borg, Path: "/volume1/laptop.borg", Access: policy.ReadWrite, AppendOnly: true, Quota: policy.LimitOf(500 << 30), MinFree: policy.LimitOf(1 << 30)},
 	}
 	for name, c := range map[string]struct {
 		client registry.Client
@@ -31,7 +31,7 @@ There is no shell here. You may use:
   rsync  "/volume1/Backups/laptop"    read-write
   rsync  "/volume1/in\x1b[2Jbox"      write-only, no deleting, no overwriting, seen as /, symbolic links made inert
   rsync  "/volume1/photos"            read-only
-  borg   "/volume1/laptop.borg"       read-write, append only, at most 500 GiB
+  borg   "/volume1/laptop.borg"       read-write, append only, at most 500 GiB, while 1.0 GiB are free
 `},
 		"nothing": {registry.Client{Name: "laptop"}, both, false, `
 You are client "laptop", with the key SHA256:x.
@@ -43,7 +43,7 @@ You are client "laptop", with the key SHA256:x.
 Your access ends at 2027-07-01 00:00 UTC.
 There is no shell here. You may use:
 
-  borg  "/volume1/laptop.borg"  read-write, append only, not installed on this gateway, at most 500 GiB
+  borg  "/volume1/laptop.borg"  read-write, append only, not installed on this gateway, at most 500 GiB, while 1.0 GiB are free
 `},
 		"unknown tool": {registry.Client{Name: "laptop", Rules: []policy.Rule{{Tool: "scp", Path: "/x"}}}, both, false, `
 You are client "laptop", with the key SHA256:x.

@@ -19,11 +19,12 @@ const (
 	exitMost   = 254
 )
 
-// execute runs what a decision allows, to its end.
-func (s *session) execute(d policy.Decision, input *bufio.Reader) {
+// execute runs a child to its end.
+func (s *session) execute(c *child, input *bufio.Reader) {
 	end := audit.End{Session: s.id}
 	start := s.server.config.Now()
-	p, err := s.server.startChild(d)
+	p, err := sandbox.Start(s.server.config.Self, c.order)
+	c.close()
 	if err != nil {
 		end.Status, end.Why, end.Failure = policy.ExitRefused, string(endExited), err.Error()
 		s.recordSession(end)

@@ -36,8 +36,8 @@ type Config struct {
 	// Host is the machine that decisions are for.
 	Host policy.Host
 	// Confinement is how the kernel holds every child: what sandbox.Probe
-	// found, or less where the operator asked for less. Unsaid it is
-	// [sandbox.None].
+	// found, or less where the operator asked for less. It must be said, and
+	// Host.Hold is what follows from it.
 	Confinement sandbox.Level
 	// Trail gets a record of everything. What it cannot record does not
 	// happen.
@@ -81,6 +81,9 @@ func New(config Config) (*Server, error) {
 	if config.Clients == nil || config.Trail == nil {
 		return nil, errors.New("a gateway needs clients and a trail")
 	}
+	if config.Confinement == 0 {
+		return nil, errors.New("a gateway must be told how its children are held")
+	}
 	keys, err := hostKeys(config.HostKeys)
 	if err != nil {
 		return nil, err
@@ -104,9 +107,7 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Confinement == 0 {
-		c.Confinement = sandbox.None
-	}
+	c.Host.Hold = HoldOf(c.Confinement)
 	for _, d := range []struct {
 		value *time.Duration
 		or    time.Duration

@@ -19,7 +19,9 @@ func refusalLine(why string) string { return "postern: refused: " + why + "\n" }
 // Decide says what becomes of a request of a client on this host, by the file
 // system as it is now.
 func Decide(c registry.Client, host policy.Host, r policy.Request) policy.Decision {
-	return policy.Decide(c.Rules, host, r, tree{})
+	d := policy.Decide(c.Rules, host, r, tree{})
+	d.Limits = c.Limits
+	return d
 }
 
 // run serves an exec request: it decides, records, and only then does.
@@ -27,13 +29,18 @@ func (s *session) run(command string) {
 	s.borg = strings.Contains(command, "borg")
 	input := bufio.NewReaderSize(s.input, inputBuffer)
 	arguments, d := s.decide(command, input)
+	child := &child{}
+	if d.Verdict == policy.Allow {
+		child, d = s.server.prepare(d)
+	}
+	defer child.close()
 	if err := s.server.config.Trail.SessionDecided(s.about, s.record(command, arguments, d)); err != nil {
 		s.deny(input, errNoRecords.Error(), policy.ExitRefused)
 		return
 	}
 	switch d.Verdict {
 	case policy.Allow:
-		s.execute(d, input)
+		s.execute(child, input)
 	case policy.Answer:
 		s.say(s.channel, d.Answer)
 		s.finish(0)
@@ -88,7 +95,7 @@ func (s *session) record(command string, arguments []string, d policy.Decision) 
 		Program: d.Program, Args: d.Args, Dir: d.Dir,
 	}
 	if d.Verdict == policy.Allow {
-		record.Confinement = s.server.config.Confinement.String()
+		record.Confinement, record.User = s.server.config.Confinement.String(), d.User.String()
 	}
 	for _, rule := range d.Rules {
 		record.Rules = append(record.Rules, rule.Where)

@@ -88,7 +88,7 @@ func TestRealBorg(t *testing.T) {
 	w := serve(t, "/bin/false", func(w *world, all *clients) {
 		w.config.Host.Borg = policy.Program{Path: borg, Version: "1.2.4"}
 		*all = append(*all, registry.Client{Name: "real", Keys: []registry.Key{{Public: signer(t, private).PublicKey()}}, Rules: []policy.Rule{
-			{Tool: policy.Borg, Path: w.data, Access: policy.ReadWrite, Where: "real.yaml:2"},
+			{Tool: policy.Borg, Path: w.data, Access: policy.ReadWrite, RunAs: runAsMe(), Where: "real.yaml:2"},
 		}})
 	})
 	shell := w.remoteShell(keyFile(t, private))

@@ -62,6 +62,11 @@ func script(t *testing.T, lines string) string {
 
 type clients = []registry.Client
 
+// me is who runs the tests, as whom the children run too.
+func me() policy.User { return policy.User{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())} }
+
+func runAsMe() policy.RunAs { return policy.RunAsUser(me()) }
+
 // serve starts a gateway whose rsync is the given program. change may alter the
 // configuration and the clients before it starts.
 func serve(t *testing.T, rsync string, change ...func(*world, *clients)) *world {
@@ -70,15 +75,17 @@ func serve(t *testing.T, rsync string, change ...func(*world, *clients)) *world 
 	all := clients{{
 		Name:  "laptop",
 		Keys:  []registry.Key{{Public: w.key.PublicKey()}},
-		Rules: []policy.Rule{{Tool: policy.Rsync, Path: w.data, Access: policy.ReadWrite, Delete: true, Overwrite: true, Where: "laptop.yaml:3"}},
+		Rules: []policy.Rule{{Tool: policy.Rsync, Path: w.data, Access: policy.ReadWrite, Delete: true, Overwrite: true, RunAs: runAsMe(), Where: "laptop.yaml:3"}},
 	}}
 	hostKey := newKey(t)
 	w.host = hostKey.PublicKey()
 	w.config = gateway.Config{
-		HostKeys:  []ssh.Signer{hostKey},
-		Host:      policy.Host{Rsync: policy.Program{Path: rsync, Version: "3.2.7"}, Home: "/nonexistent"},
-		Trail:     audit.New(w.trail, time.Now),
-		KillGrace: 100 * time.Millisecond,
+		HostKeys: []ssh.Signer{hostKey},
+		Host:     policy.Host{Rsync: policy.Program{Path: rsync, Version: "3.5.0"}, Home: "/nonexistent", User: me()},
+		// The programs of these tests are scripts with tools of their own.
+		Confinement: sandbox.None,
+		Trail:       audit.New(w.trail, time.Now),
+		KillGrace:   100 * time.Millisecond,
 	}
 	for _, f := range change {
 		f(w, &all)

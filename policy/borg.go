@@ -51,7 +51,13 @@ func decideBorg(rules []Rule, host Host, second bool, words []word, tree Tree) D
 	d.Env = borgEnvironment(host, d.Rules[0].Path)
 	d.Dir = d.Rules[0].Path
 	d.Umask = borgUmask
-	return d
+	d.Writes = slices.ContainsFunc(d.Rules, func(r Rule) bool { return r.Access.MayWrite() })
+	for _, r := range d.Rules {
+		if refusal := r.hasRoom(tree); refusal != nil && r.Access.MayWrite() {
+			return d.deny(refusal)
+		}
+	}
+	return d.runAs(host, tree)
 }
 
 // borgOneArguments builds the argument list of borg 1.x.
@@ -81,7 +87,7 @@ func smallestQuota(rules []Rule) (int64, bool) {
 	var smallest int64
 	found := false
 	for _, r := range rules {
-		if n, ok := r.Quota.Bytes(); ok && (!found || n < smallest) {
+		if n, ok := r.Quota.Number(); ok && (!found || n < smallest) {
 			smallest, found = n, true
 		}
 	}
@@ -114,7 +120,7 @@ func borgTwoArguments(rules []Rule, call borgCall, tree Tree) ([]string, []Rule,
 	if refusal != nil {
 		return nil, rules, refusal
 	}
-	if _, limited := rule.Quota.Bytes(); limited {
+	if _, limited := rule.Quota.Number(); limited {
 		return nil, []Rule{rule}, malformed("borg-quota", fmt.Sprintf("borg 2 cannot hold the quota of %s", rule.Path),
 			"ask the gateway's operator to lift it")
 	}
@@ -146,7 +152,7 @@ func (ps places) repository(file string) (place, Rule, *Refusal) {
 
 // restrictsBorg reports whether the rule grants less than everything.
 func (rule Rule) restrictsBorg() bool {
-	_, limited := rule.Quota.Bytes()
+	_, limited := rule.Quota.Number()
 	return limited || rule.AppendOnly || rule.Access != ReadWrite
 }
 
@@ -172,10 +178,12 @@ func borgEnvironment(host Host, home string) []string {
 		"BORG_BASE_DIR="+home,
 		"BORG_CACHE_DIR="+path.Join(host.Home, "cache"),
 		"BORG_CONFIG_DIR="+path.Join(host.Home, "config"),
+		"BORG_HOST_ID="+host.BorgHostID,
 		"BORG_DATA_DIR="+path.Join(host.Home, "data"),
 		"BORG_KEYS_DIR="+path.Join(host.Home, "keys"),
 		"BORG_RUNTIME_DIR="+path.Join(host.Home, "runtime"),
 		"BORG_SECURITY_DIR="+path.Join(host.Home, "security"),
+		"BORG_SELFTEST=disabled",
 		"PYTHONDONTWRITEBYTECODE=1",
 		"PYTHONNOUSERSITE=1",
 		"PYTHONSAFEPATH=1",

@@ -220,7 +220,8 @@ type corpusMode struct {
 }
 
 // corpusModes are the modes that a rule can have, on a host that confines its
-// children, and read-write once more on one that does not.
+// children, and read-write once more on one that
+// has Landlock alone, and on one that does not.
 func corpusModes() []corpusMode {
 	mode := func(name string, change func(*policy.Rule)) corpusMode {
 		m := corpusMode{
@@ -228,11 +229,12 @@ func corpusModes() []corpusMode {
 			rsync: policy.Rule{Tool: policy.Rsync, Path: laptop, Access: policy.ReadWrite, Delete: true, Overwrite: true},
 			borg:  policy.Rule{Tool: policy.Borg, Path: laptopBorg, Access: policy.ReadWrite},
 			host: policy.Host{
-				Rsync:    policy.Program{Path: "/usr/bin/rsync", Version: "3.5.0"},
-				Borg:     policy.Program{Path: "/usr/bin/borg", Version: "1.2.4"},
-				Borg2:    policy.Program{Path: "/opt/borg2/bin/borg", Version: "2.0.0"},
-				Home:     "/nonexistent",
-				Confined: true,
+				Rsync: policy.Program{Path: "/usr/bin/rsync", Version: "3.5.0"},
+				Borg:  policy.Program{Path: "/usr/bin/borg", Version: "1.2.4"},
+				Borg2: policy.Program{Path: "/opt/borg2/bin/borg", Version: "2.0.0"},
+				Home:  "/nonexistent",
+				Hold:  policy.Everything,
+				User:  policy.User{UID: 1000, GID: 1000},
 			},
 			tree: corpusTree{},
 		}
@@ -242,7 +244,9 @@ func corpusModes() []corpusMode {
 		return m
 	}
 	open := mode("unconfined", func(*policy.Rule) {})
-	open.host.Confined = false
+	open.host.Hold = policy.Unheld
+	half := mode("landlock", func(*policy.Rule) {})
+	half.host.Hold = policy.Contents
 	return []corpusMode{
 		mode("read-write", func(*policy.Rule) {}),
 		mode("read-only", func(r *policy.Rule) { r.Access = policy.ReadOnly }),
@@ -250,6 +254,7 @@ func corpusModes() []corpusMode {
 		mode("delete-false", func(r *policy.Rule) { r.Delete = false }),
 		mode("overwrite-false", func(r *policy.Rule) { r.Overwrite = false }),
 		mode("rooted", func(r *policy.Rule) { r.Rooted = true }),
+		half,
 		open,
 	}
 }
@@ -280,6 +285,12 @@ func (corpusTree) Escapes(root, p string, _ bool) bool {
 	}
 	return false
 }
+
+func (corpusTree) StrayLink(string) string { return "" }
+
+func (corpusTree) Owner(string) (policy.User, bool) { return policy.User{UID: 1026, GID: 100}, true }
+
+func (corpusTree) Free(string) (int64, bool) { return 1 << 40, true }
 
 // within reports whether p is root or below it.
 func within(root, p string) bool { return p == root || strings.HasPrefix(p, root+"/") }

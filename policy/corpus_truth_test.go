@@ -20,12 +20,15 @@ const (
 	del
 	// over needs overwrite: true.
 	over
-	// confined needs a child that the kernel confines.
+	// confined needs a child that the kernel confines, hidden one for which it
+	// hides what is outside.
 	confined
+	hidden
 	// sighted needs access to read: the answer tells about other files.
 	sighted
 	// pathInDestination and pathAtHome need a value that leads into the rule,
-	// from the destination or from the client's home.
+	// from the destination or from the client's home. The former needs a folder
+	// that is there where the kernel does not confine the child.
 	pathInDestination
 	pathAtHome
 )
@@ -57,12 +60,15 @@ var letterTruth = []struct {
 	letters    string
 	push, pull need
 }{
-	{"CDEHIJNORSUWcdglmnopqrstuvxyz", free, free},
+	{"DEHIJNORSUWcdglmnopqrstuvxyz", free, free},
+	// -C reads patterns from files on the way.
+	{"C", confined, confined},
 	// -b moves files away, -A and -X change folders that exist.
 	{"AXb", over, free},
 	// Through a planted link -L and -k read, -K writes; -L also makes a
 	// receiver follow links (link_stat in rsync's flist.c).
-	{"KLk", confined, confined},
+	{"Lk", confined, confined},
+	{"K", hidden, free},
 }
 
 // longTruth is the truth table of rsync's options that begin with two dashes,
@@ -151,7 +157,7 @@ var longTruth = map[string]truth{
 
 	// They follow links that a client can plant (B20 to B22, D3).
 	"--copy-unsafe-links": {pull: confined},
-	"--no-implied-dirs":   {push: confined},
+	"--no-implied-dirs":   {push: hidden},
 	"--files-from":        {push: confined | sighted | pathAtHome, pull: confined | sighted | pathAtHome, value: anyValue},
 
 	// No rule grants them (B1 to B5, B8, B11 to B16, B18, B23, B24).
@@ -312,8 +318,12 @@ func expectRsync(words []shellWord, secluded []string, m corpusMode) expectation
 		if v.need == pathInDestination {
 			base = targets[0]
 		}
-		if _, why := lead(v.word, base, m); why != "" {
+		at, why := lead(v.word, base, m)
+		if why != "" {
 			return denied(why)
+		}
+		if v.need == pathInDestination && m.host.Hold == policy.Unheld && !m.tree.IsDir(at) {
+			return denied(at + " is no folder yet")
 		}
 	}
 	if slices.ContainsFunc(line.paths, func(w shellWord) bool { return w.wild }) {
@@ -336,7 +346,7 @@ func (line rsyncLine) refusedBy(m corpusMode) string {
 		return "deletes"
 	case line.needs&over != 0 && !r.Overwrite:
 		return "overwrites"
-	case line.needs&confined != 0 && !m.host.Confined:
+	case line.needs&confined != 0 && m.host.Hold < policy.Contents, line.needs&hidden != 0 && m.host.Hold < policy.Everything:
 		return "needs confinement"
 	case line.needs&sighted != 0 && r.Access == policy.WriteOnly:
 		return "tells a write-only client of other files"
@@ -456,9 +466,10 @@ func (line *rsyncLine) option(words []shellWord) ([]shellWord, string) {
 	if line.direction == policy.Pull {
 		needs = known.pull
 	}
-	// The list that follows on standard input is the client's own.
+	// The list that follows on standard input is the client's own, but what it
+	// names is on this side.
 	if spelling == "--files-from" && word.text == "-" {
-		needs = free
+		needs = confined
 	}
 	line.require(spelling, needs, word)
 	return words, ""

@@ -13,7 +13,30 @@ import (
 // lead out of every rule.
 type table struct {
 	folders, files, exits []string
+	// owner is that of every folder but those in owners.
+	owner  policy.User
+	owners map[string]policy.User
+	// free is the room of every file system, in bytes.
+	free int64
 }
+
+func (t table) StrayLink(root string) string {
+	for _, link := range t.exits {
+		if strings.HasPrefix(link, root+"/") {
+			return link
+		}
+	}
+	return ""
+}
+
+func (t table) Owner(folder string) (policy.User, bool) {
+	if u, ok := t.owners[folder]; ok {
+		return u, true
+	}
+	return t.owner, true
+}
+
+func (t table) Free(string) (int64, bool) { return t.free, t.free >= 0 }
 
 func (t table) IsDir(p string) bool { return slices.Contains(t.folders, p) }
 
@@ -47,6 +70,8 @@ func nas() table {
 		folders: []string{k1, k1 + "/sub", k1 + "/cur", k1 + "/.hidden", k2, "/volume1/Backups"},
 		files:   []string{k1 + "/f", k1 + "/sub/a.txt", k1 + "/sub/b.txt", k1 + "/sub/.c.txt", k2 + "/secret"},
 		exits:   []string{k1 + "/out"},
+		owner:   policy.User{UID: 1026, GID: 100},
+		free:    1 << 30,
 	}
 }
 
@@ -55,7 +80,24 @@ func host() policy.Host {
 		Rsync: policy.Program{Path: "/usr/bin/rsync", Version: "3.2.7"},
 		Borg:  policy.Program{Path: "/usr/bin/borg", Version: "1.2.4"},
 		Home:  "/nonexistent",
+		Hold:  policy.Everything,
+		User:  policy.User{UID: 1000, GID: 1000},
 	}
+}
+
+// held is a host whose kernel does no more than h.
+func held(h policy.Hold) policy.Host {
+	host := host()
+	host.Hold = h
+	return host
+}
+
+// bare is a host without confinement, whose rsync is the only one that may run
+// there unasked.
+func bare() policy.Host {
+	host := held(policy.Unheld)
+	host.Rsync.Version = "3.4.3"
+	return host
 }
 
 func rsyncRule(change ...func(*policy.Rule)) []policy.Rule {
@@ -72,6 +114,7 @@ func noDelete(r *policy.Rule)    { r.Delete = false }
 func noOverwrite(r *policy.Rule) { r.Overwrite = false }
 func rooted(r *policy.Rule)      { r.Rooted = true }
 func munge(r *policy.Rule)       { r.MungeLinks = true }
+func inSub(r *policy.Rule)       { r.Path = k1 + "/sub" }
 
 func decide(t *testing.T, rules []policy.Rule, h policy.Host, exec string, secluded ...string) policy.Decision {
 	t.Helper()
@@ -105,8 +148,11 @@ const (
 )
 
 func TestRsyncDecisions(t *testing.T) {
-	confined := host()
-	confined.Confined = true
+	unmended, accepted := bare(), bare()
+	unmended.Rsync.Version, accepted.Rsync.Version, accepted.AcceptUnconfined = "3.4.2", "3.4.2", true
+	silent := bare()
+	silent.Rsync.Version = ""
+	sub := rsyncRule(inSub)
 	modern := host()
 	modern.Rsync.Version = "3.5.0"
 	for _, test := range []struct {
@@ -182,7 +228,8 @@ func TestRsyncDecisions(t *testing.T) {
 		{"B4 a daemon", rsyncRule(), host(), "rsync --server --daemon --config=" + k1 + "/evil.conf .", "refused: option-dangerous"},
 		{"B7 secluded by its long name", rsyncRule(), host(), "rsync --server --secluded-args . x", "rsync --server -- . x"},
 		{"B8 a log file", rsyncRule(), host(), push + "--log-file=x . x", "refused: option-dangerous"},
-		{"B10 a list on the server", rsyncRule(), host(), pull + "--files-from=/etc/shadow . .", "refused: unconfined"},
+		{"B10 a list on the server", rsyncRule(), host(), pull + "--files-from=/etc/shadow . .", "refused: path-outside"},
+		{"B10 a list in the rule", rsyncRule(), host(), pull + "--files-from=sub/a.txt . .", pull + "--files-from=sub/a.txt -- . ."},
 		{"B10 a list from the client", rsyncRule(), host(), pull + "--files-from=- --from0 . .", pull + "--files-from=- --from0 -- . ."},
 		{"B11 a filter file", rsyncRule(), host(), pull + "--exclude-from=/etc/shadow . .", "refused: option-dangerous"},
 		{"B11 a short filter", rsyncRule(), host(), "rsync --server --sender -F . .", "refused: option-unknown"},
@@ -193,12 +240,19 @@ func TestRsyncDecisions(t *testing.T) {
 		{"B16 super is dropped", rsyncRule(), host(), push + "--super . .", push + "-- . ."},
 		{"B17 fake-super", rsyncRule(), host(), push + "--fake-super . .", push + "--fake-super -- . ."},
 		{"B18 chmod", rsyncRule(), host(), push + "--chmod=u+s . .", "refused: option-unknown"},
-		{"B20 copy links", rsyncRule(), host(), "rsync --server --sender -Lre.iLsfxCIvu . .", "refused: unconfined"},
-		{"B20 copy links confined", rsyncRule(), confined, "rsync --server --sender -Lre.iLsfxCIvu . .", "rsync --server --sender -Lre.iLsfxCIvu -- . ."},
-		{"B20 copy unsafe links", rsyncRule(), host(), pull + "--copy-unsafe-links . .", "refused: unconfined"},
+		{"B20 copy links", rsyncRule(), host(), "rsync --server --sender -Lre.iLsfxCIvu . .", "rsync --server --sender -Lre.iLsfxCIvu -- . ."},
+		{"B20 copy links under Landlock", rsyncRule(), held(policy.Contents), "rsync --server --sender -Lre.iLsfxCIvu . .", "rsync --server --sender -Lre.iLsfxCIvu -- . ."},
+		{"B20 copy links unheld", sub, bare(), "rsync --server --sender -Lre.iLsfxCIvu . .", "refused: unconfined"},
+		{"B20 copy links to folders unheld", sub, bare(), "rsync --server --sender -kre.iLsfxCIvu . .", "refused: unconfined"},
+		{"B20 copy unsafe links", rsyncRule(), host(), pull + "--copy-unsafe-links . .", pull + "--copy-unsafe-links -- . ."},
+		{"B20 copy unsafe links unheld", sub, bare(), pull + "--copy-unsafe-links . .", "refused: unconfined"},
 		{"B20 on a push it is the client's", rsyncRule(), host(), push + "--copy-unsafe-links . .", push + "--copy-unsafe-links -- . ."},
-		{"B21 keep dirlinks", rsyncRule(), host(), "rsync --server -Kre.iLsfxCIvu . .", "refused: unconfined"},
-		{"B22 no implied dirs", rsyncRule(), host(), push + "--no-implied-dirs . .", "refused: unconfined"},
+		{"B21 keep dirlinks", rsyncRule(), host(), "rsync --server -Kre.iLsfxCIvu . .", "rsync --server -Kre.iLsfxCIvu -- . ."},
+		{"B21 keep dirlinks under Landlock", rsyncRule(), held(policy.Contents), "rsync --server -Kre.iLsfxCIvu . .", "refused: unconfined"},
+		{"B21 keep dirlinks unheld", sub, bare(), "rsync --server -Kre.iLsfxCIvu . .", "refused: unconfined"},
+		{"B22 no implied dirs", rsyncRule(), host(), push + "--no-implied-dirs . .", push + "--no-implied-dirs -- . ."},
+		{"B22 no implied dirs under Landlock", rsyncRule(), held(policy.Contents), push + "--no-implied-dirs . .", "refused: unconfined"},
+		{"B22 no implied dirs unheld", sub, bare(), push + "--no-implied-dirs . .", "refused: unconfined"},
 		{"B22 no implied dirs on a pull", rsyncRule(), host(), pull + "--no-implied-dirs . .", pull + "--no-implied-dirs -- . ."},
 		{"B23 hardening off", rsyncRule(), host(), push + "--insecure-links . .", "refused: option-dangerous"},
 		{"B24 debug", rsyncRule(), host(), push + "--debug=FILTER2 . .", "refused: option-dangerous"},
@@ -217,7 +271,23 @@ func TestRsyncDecisions(t *testing.T) {
 		{"B32 a partial folder elsewhere", rsyncRule(), host(), push + "--partial-dir=/abs/outside . .", "refused: path-outside"},
 		{"B32 a partial folder that climbs", rsyncRule(), host(), push + "--partial-dir ../p . cur", "refused: path-outside"},
 		{"a partial folder", rsyncRule(), host(), push + "--partial-dir .rsync-partial . cur", push + "--partial-dir=.rsync-partial -- . cur"},
-		{"B30 a basis through a link", rsyncRule(), host(), push + "--link-dest=" + k1 + "/out . cur", "refused: path-symlink"},
+		{"B30 a basis through a link", rsyncRule(), host(), push + "--link-dest=" + k1 + "/out . cur", push + "--link-dest=" + k1 + "/out -- . cur"},
+		{"B30 a basis through a link under Landlock", rsyncRule(), held(policy.Contents), push + "--link-dest=" + k1 + "/out . cur", push + "--link-dest=" + k1 + "/out -- . cur"},
+		{"B29 backups through a link", rsyncRule(), host(), push + "--backup-dir=" + k1 + "/out . cur", push + "--backup-dir=" + k1 + "/out -- . cur"},
+		{"B29 backups through a link under Landlock", rsyncRule(), held(policy.Contents), push + "--backup-dir=" + k1 + "/out . cur", "refused: path-symlink"},
+
+		{"P links are munged", sub, bare(), push + ". .", push + "--munge-links -- . ."},
+		{"P a list from the client", sub, bare(), pull + "--files-from=- --from0 . .", "refused: unconfined"},
+		{"P patterns of CVS", sub, bare(), "rsync --server --sender -Cre.iLsfxCIvu . .", "refused: unconfined"},
+		{"P a temporary folder that is not there", sub, bare(), push + "--temp-dir=tmp . .", "refused: unconfined"},
+		{"P a backup folder that is not there", sub, bare(), push + "--backup-dir=old . .", "refused: unconfined"},
+		{"P a partial folder that is not there", sub, bare(), push + "--partial-dir=.p . .", "refused: unconfined"},
+		{"P a basis that is not there", sub, bare(), push + "--link-dest=prev . .", "refused: unconfined"},
+		{"P a basis that is there", sub, bare(), push + "--link-dest=../sub . .", push + "--link-dest=" + k1 + "/sub --munge-links -- . ."},
+		{"P a link that leads out", rsyncRule(), bare(), pull + ". sub", "refused: path-symlink"},
+		{"P an rsync with holes", sub, unmended, push + ". .", "refused: unconfined"},
+		{"P an rsync that says no version", sub, silent, push + ". .", "refused: unconfined"},
+		{"P an rsync with holes that is accepted", sub, accepted, push + ". .", push + "--munge-links -- . ."},
 		{"B33 a suffix with a slash", rsyncRule(), host(), push + "--suffix=/../../x . .", "refused: option-value"},
 		{"B34 no limit of memory", rsyncRule(), host(), push + "--max-alloc=0 . .", "refused: option-value"},
 		{"B34 much memory", rsyncRule(), host(), push + "--max-alloc=8G . .", push + "--max-alloc=1073741824 -- . ."},

@@ -10,7 +10,10 @@
 // protocols, are the confinement's to stop.
 package policy
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Tool is a program that a rule can allow.
 type Tool string
@@ -53,25 +56,53 @@ func (a Access) MayRead() bool { return a == ReadOnly || a == ReadWrite }
 // MayWrite reports whether data may enter the gateway.
 func (a Access) MayWrite() bool { return a == WriteOnly || a == ReadWrite }
 
-// Limit is a number of bytes that may be absent. The zero value is absent,
-// which means unlimited; a limit of zero bytes is a limit.
+// Limit is a number, mostly of bytes, that may be absent. The zero value is
+// absent, which means unlimited; a limit of zero is a limit.
 type Limit struct {
-	bytes int64
-	set   bool
+	number int64
+	set    bool
 }
 
-// LimitOf returns a limit of n bytes.
-func LimitOf(n int64) Limit { return Limit{bytes: n, set: true} }
+// LimitOf returns a limit of n.
+func LimitOf(n int64) Limit { return Limit{number: n, set: true} }
 
-// Bytes returns the limit in bytes, and whether there is one.
-func (l Limit) Bytes() (n int64, ok bool) { return l.bytes, l.set }
+// Number returns the limit, and whether there is one.
+func (l Limit) Number() (n int64, ok bool) { return l.number, l.set }
 
-// String returns the limit in bytes, or "unlimited".
+// String returns the limit, or "unlimited".
 func (l Limit) String() string {
 	if !l.set {
 		return "unlimited"
 	}
-	return strconv.FormatInt(l.bytes, 10)
+	return strconv.FormatInt(l.number, 10)
+}
+
+// User is a user and a group of this host.
+type User struct{ UID, GID uint32 }
+
+// String returns both numbers, as chown takes them.
+func (u User) String() string { return fmt.Sprintf("%d:%d", u.UID, u.GID) }
+
+// RunAs is the user that a rule names for its children. The zero value names
+// none, which means the owner of the rule's path.
+type RunAs struct {
+	user User
+	set  bool
+}
+
+// RunAsUser names a user.
+func RunAsUser(u User) RunAs { return RunAs{user: u, set: true} }
+
+// User returns the user, and whether one is named.
+func (r RunAs) User() (User, bool) { return r.user, r.set }
+
+// Limits bounds what each child of a client can take of the host. An absent one
+// leaves the default.
+type Limits struct {
+	// Files is how many files a process has open at most.
+	Files Limit
+	// Memory is the address space of a process.
+	Memory Limit
 }
 
 // Rule is one permission of a client. The zero value allows nothing.
@@ -97,6 +128,11 @@ type Rule struct {
 	AppendOnly bool
 	// Quota is the size at which a borg repository stops growing. Borg only.
 	Quota Limit
+	// RunAs is whom the children of a gateway that runs as root run as.
+	RunAs RunAs
+	// MinFree is the free space of Path's file system below which no session
+	// begins that could write.
+	MinFree Limit
 	// Where is the place of the rule in its file, as file:line, for messages.
 	Where string
 }
@@ -116,6 +152,21 @@ type Program struct {
 // Installed reports whether the program can be started.
 func (p Program) Installed() bool { return p.Path != "" }
 
+// Hold says how far the kernel keeps a child to its rule's path. The values are
+// in order, and the zero value is the least.
+type Hold int
+
+const (
+	// Unheld is a child that only its arguments hold.
+	Unheld Hold = iota
+	// Contents cannot be read, made, changed or removed outside the path. What
+	// is outside can be looked up and, where it belongs to the child's user, be
+	// given another mode, owner, time or attribute. That is Landlock.
+	Contents
+	// Everything outside has no name for the child. That takes namespaces.
+	Everything
+)
+
 // Host is what a decision must know of the machine that it is for.
 type Host struct {
 	Rsync Program
@@ -125,9 +176,17 @@ type Host struct {
 	Borg2 Program
 	// Home is the HOME of every child: a folder that no client can write.
 	Home string
-	// Confined says that options which are refused only because a child could
-	// leave its rules' paths by them are accepted: the kernel holds it.
-	Confined bool
+	// Hold is what the kernel does for every child.
+	Hold Hold
+	// AcceptUnconfined lets an rsync with known holes run where nothing holds
+	// it.
+	AcceptUnconfined bool
+	// User is whom the gateway runs as. Root becomes another user for each
+	// child; everybody else stays.
+	User User
+	// BorgHostID is the name of this gateway in the locks of repositories
+	// (BORG_HOST_ID).
+	BorgHostID string
 }
 
 // Tree answers what a decision must know of the file system. Every path is
@@ -145,6 +204,14 @@ type Tree interface {
 	// followed, leads out of root. With follow the last component is
 	// followed too. What does not exist does not escape.
 	Escapes(root, path string, follow bool) bool
+	// StrayLink returns a symbolic link below root that leads out of it, or
+	// "" where there is none.
+	StrayLink(root string) string
+	// Owner returns the user that the folder belongs to, with the group that
+	// the user's files get.
+	Owner(folder string) (User, bool)
+	// Free returns how many bytes the file system of the folder has for users.
+	Free(folder string) (int64, bool)
 }
 
 // Verdict is what becomes of a request. The zero value refuses.
@@ -204,6 +271,12 @@ type Decision struct {
 	Dir string
 	// Umask is the file mode creation mask of the child.
 	Umask int
+	// User is whom the child runs as.
+	User User
+	// Writes says that the child may have to change something.
+	Writes bool
+	// Limits bounds the child.
+	Limits Limits
 }
 
 // Exit statuses towards clients. Clients read 255 as a broken connection, so

@@ -86,7 +86,7 @@ func (r *rsyncRequest) permitted() *Refusal {
 		}
 	}
 	for _, g := range r.call.options {
-		if refusal := r.optionAllowed(g); refusal != nil {
+		if refusal := r.classAllowed(g.spelled, g.option); refusal != nil {
 			return refusal
 		}
 	}
@@ -95,6 +95,11 @@ func (r *rsyncRequest) permitted() *Refusal {
 	}
 	if !r.tree.IsDir(r.rule.Path) {
 		return missingFolder(r.rule)
+	}
+	if r.host.Hold == Unheld {
+		if refusal := r.unheld(); refusal != nil {
+			return refusal
+		}
 	}
 	for _, p := range r.args {
 		if refusal := r.places.contained(r.rule, p, r.follows(p)); refusal != nil {
@@ -122,7 +127,7 @@ func (r *rsyncRequest) directed() *Refusal {
 
 // classAllowed holds the class of one option against the rule.
 func (r *rsyncRequest) classAllowed(spelled string, o option) *Refusal {
-	c := o.effective(r.call.direction)
+	c, needs := o.effective(r.call.direction)
 	switch {
 	case c.has(deletes) && !r.rule.Access.MayWrite():
 		return r.ruleRefuses("delete", "deleting ("+spelled+")", "access: read-write")
@@ -130,18 +135,11 @@ func (r *rsyncRequest) classAllowed(spelled string, o option) *Refusal {
 		return r.ruleRefuses("delete", "deleting ("+spelled+")", "delete: true")
 	case c.has(overwrites) && !r.rule.Overwrite:
 		return r.ruleRefuses("overwrite", "changing what exists ("+spelled+")", "overwrite: true")
-	case c.has(follows) && !r.host.Confined:
-		return malformed("unconfined", fmt.Sprintf("%s follows symbolic links on the gateway, which is not allowed here", spelled),
-			"leave the option out")
+	case needs > r.host.Hold:
+		return unconfined(spelled+" could lead out of the allowed paths, and the gateway's kernel does not hold that", "leave the option out",
+			"it takes "+needs.String()+"; postern check says what raises the confinement")
 	}
 	return nil
-}
-
-func (r *rsyncRequest) optionAllowed(g givenOption) *Refusal {
-	if g.spelled == "--files-from" && g.value.text == "-" {
-		return nil
-	}
-	return r.classAllowed(g.spelled, g.option)
 }
 
 // writeOnlyBlind refuses what tells a client of a write-only rule about files
@@ -173,7 +171,7 @@ func (r *rsyncRequest) options() ([]string, *Refusal) {
 		case g.drop:
 			continue
 		case g.class.has(readsPath|writesPath) && g.value.text != "-":
-			if g.effective(r.call.direction) == harmless {
+			if c, _ := g.effective(r.call.direction); c == harmless {
 				continue // a pull's own folder, of no use to the sender
 			}
 			path, refusal := r.auxiliary(g)
@@ -219,7 +217,7 @@ func (r *rsyncRequest) protects() bool {
 // contradict each other wins.
 func (r *rsyncRequest) own() []string {
 	var own []string
-	if r.rule.MungeLinks {
+	if r.rule.MungeLinks || r.host.Hold == Unheld {
 		own = append(own, "--munge-links")
 	}
 	if v, ok := parseVersion(r.host.Rsync.Version); ok && !v.before(hardened) {
@@ -239,6 +237,9 @@ func (r *rsyncRequest) allow(d Decision, options []string) Decision {
 	if !r.host.Rsync.Installed() {
 		return d.deny(notInstalled("rsync"))
 	}
+	if refusal := r.rule.hasRoom(r.tree); refusal != nil && r.fills() {
+		return d.deny(refusal)
+	}
 	args := []string{"rsync", "--server"}
 	if r.call.direction == Pull {
 		args = append(args, "--sender")
@@ -253,8 +254,12 @@ func (r *rsyncRequest) allow(d Decision, options []string) Decision {
 	d.Env = baseEnvironment(r.host)
 	d.Dir = r.rule.Path
 	d.Umask = rsyncUmask
-	return d
+	d.Writes = r.call.direction == Push || r.call.hasClass(deletes)
+	return d.runAs(r.host, r.tree)
 }
+
+// fills reports whether the request can take up room.
+func (r *rsyncRequest) fills() bool { return r.call.direction == Push && !r.call.has('n') }
 
 // ruleRefuses is the refusal of what the rule does not grant.
 func (r *rsyncRequest) ruleRefuses(code, what, line string) *Refusal {

@@ -24,7 +24,7 @@ func (r *rsyncRequest) auxiliary(g givenOption) (string, *Refusal) {
 			Message: fmt.Sprintf("%s leads to %q, outside %s", g.spelled, p.real, r.rule.Path),
 			Remedy:  "name a path inside " + r.rule.Path}
 	}
-	if refusal := r.places.contained(r.rule, p, true); refusal != nil {
+	if refusal := r.reached(g, p); refusal != nil {
 		return "", refusal
 	}
 	stays := !path.IsAbs(g.value.text) && !p.absolute && !climbs(g.value.text)
@@ -37,6 +37,28 @@ func (r *rsyncRequest) auxiliary(g givenOption) (string, *Refusal) {
 			Remedy:  "use a plain name such as .rsync-partial, or an absolute path"}
 	}
 	return p.real, nil
+}
+
+// reached holds what an option's path leads to against the rule. Where the kernel
+// keeps the child to the rule's path, a link that leads out of it is the
+// client's own affair: it reaches nothing. Where nothing does, a folder that is
+// not there yet could become such a link.
+func (r *rsyncRequest) reached(g givenOption, p place) *Refusal {
+	needs := Contents
+	if c, _ := g.effective(r.call.direction); c.has(writesPath) {
+		needs = Everything // rsync gives such a folder its mode
+	}
+	if r.host.Hold >= needs {
+		return nil
+	}
+	if refusal := r.places.contained(r.rule, p, true); refusal != nil {
+		return refusal
+	}
+	if r.host.Hold == Unheld && !r.tree.IsDir(p.real) {
+		return unconfined(fmt.Sprintf("%s names %q, which is no folder on the gateway yet", g.spelled, p.sent),
+			"make the folder with a backup of its own before, or leave the option out", "it takes "+Contents.String())
+	}
+	return nil
 }
 
 // base is the folder where rsync reads the option's relative path from.

@@ -41,12 +41,13 @@ func (g givenOption) String() string {
 	return g.spelled + g.value.text
 }
 
-// effective returns the class that the option has in a direction.
-func (o option) effective(d Direction) class {
+// effective returns the class that the option has in a direction, and what it
+// needs there.
+func (o option) effective(d Direction) (class, Hold) {
 	if o.only != "" && o.only != d {
-		return harmless
+		return harmless, Unheld
 	}
-	return o.class
+	return o.class, o.needs
 }
 
 var (
@@ -205,7 +206,7 @@ func (call rsyncCall) has(letter byte) bool {
 // hasClass reports whether an option of the class was given.
 func (call rsyncCall) hasClass(bit class) bool {
 	for _, g := range call.options {
-		if g.effective(call.direction).has(bit) {
+		if c, _ := g.effective(call.direction); c.has(bit) {
 			return true
 		}
 	}

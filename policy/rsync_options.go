@@ -16,9 +16,6 @@ const (
 	// readsPath and writesPath mark a value that is a path.
 	readsPath
 	writesPath
-	// follows marks what reaches through symbolic links that a client can
-	// plant: it needs a child that the kernel confines.
-	follows
 	// dangerous marks what no rule allows.
 	dangerous
 
@@ -35,9 +32,14 @@ type option struct {
 	// value is what the option's value must look like; nil for an option
 	// that takes none.
 	value *regexp.Regexp
-	// only restricts the class to one direction: in the other the option has
-	// no effect on this side, and is harmless.
+	// only restricts the class, and what it needs, to one direction: in the
+	// other the option has no effect on this side, and is harmless.
 	only Direction
+	// needs is what the kernel must do for the option to be allowed. Contents
+	// is for those by which rsync reads what a planted link leads to, or what a
+	// client names inside the protocol; Everything for those by which it gives
+	// modes and times there.
+	needs Hold
 	// drop says that the option is accepted and not passed on.
 	drop bool
 	// clamp is the largest value that is passed on, where there is one; zero
@@ -104,13 +106,13 @@ var longOptions = map[string]option{
 	"compress-level":      {value: signed},
 	"compress-threads":    {value: number, clamp: maxThreads},
 	"copy-dest":           {class: readsPath, value: anyPath, only: Push},
-	"copy-unsafe-links":   {class: follows, only: Pull},
+	"copy-unsafe-links":   {needs: Contents, only: Pull},
 	"delay-updates":       {class: overwrites, only: Push},
 	"dirs":                {},
 	"executability":       {},
 	"existing":            {},
 	"fake-super":          {class: overwrites, only: Push},
-	"files-from":          {class: readsPath | follows, value: anyPath},
+	"files-from":          {class: readsPath, value: anyPath, needs: Contents},
 	"from0":               {},
 	"fsync":               {},
 	"fuzzy":               {},
@@ -137,7 +139,7 @@ var longOptions = map[string]option{
 	"new-compress":        {},
 	"no-W":                {},
 	"no-dirs":             {},
-	"no-implied-dirs":     {class: follows, only: Push},
+	"no-implied-dirs":     {needs: Everything, only: Push},
 	"no-msgs2stderr":      {},
 	"no-r":                {},
 	"no-relative":         {},
@@ -223,14 +225,14 @@ var longOptions = map[string]option{
 var shortOptions = map[byte]option{
 	'8': {},
 	'A': {class: overwrites, only: Push},
-	'C': {},
+	'C': {needs: Contents},
 	'D': {},
 	'E': {},
 	'H': {},
 	'I': {},
 	'J': {},
-	'K': {class: follows},
-	'L': {class: follows},
+	'K': {needs: Everything, only: Push},
+	'L': {needs: Contents},
 	'N': {},
 	'O': {},
 	'R': {},
@@ -243,7 +245,7 @@ var shortOptions = map[byte]option{
 	'd': {},
 	'g': {},
 	'h': {},
-	'k': {class: follows},
+	'k': {needs: Contents},
 	'l': {},
 	'm': {},
 	'n': {},

@@ -19,10 +19,12 @@ type checked struct {
 	OK     bool   `json:"ok"`
 	Config string `json:"config"`
 	// Policy is the hash of every file that was loaded, as serve logs it.
-	Policy      string    `json:"policy,omitempty"`
-	Clients     int       `json:"clients"`
-	Programs    []tool    `json:"programs"`
-	Confinement string    `json:"confinement"`
+	Policy   string `json:"policy,omitempty"`
+	Clients  int    `json:"clients"`
+	Programs []tool `json:"programs"`
+	// Confinement is how the kernel holds children; empty where the files do
+	// not load.
+	Confinement string    `json:"confinement,omitempty"`
 	Findings    []finding `json:"findings"`
 }
 
@@ -47,10 +49,10 @@ is an error; a warning is for you to judge.`,
 }
 
 func (a *app) check(ctx context.Context, now time.Time) error {
-	if err := notForAnother(a.config); err != nil {
+	if err := notForAnother(a.config, "check"); err != nil {
 		return err
 	}
-	c := checked{Config: a.config, Confinement: configs.DefaultConfinement, Findings: []finding{}}
+	c := checked{Config: a.config, Findings: []finding{}}
 	loaded, err := configs.Load(a.config)
 	var problems configs.Problems
 	switch {
@@ -64,9 +66,9 @@ func (a *app) check(ctx context.Context, now time.Time) error {
 	default:
 		found := findTools(ctx, loaded.Programs)
 		c.Programs, c.Policy, c.Clients = found.all(), loaded.Hash, len(loaded.Clients)
-		c.Confinement = loaded.Confinement
-		c.Findings = append(c.Findings, checkConfinement(loaded, ability())...)
-		c.Findings = append(c.Findings, checkHost(loaded, found, now)...)
+		held, findings := checkConfinement(loaded, ability())
+		c.Confinement = held.String()
+		c.Findings = append(findings, checkHost(loaded, found, held, now)...)
 	}
 	c.OK = count(c.Findings, isError) == 0
 	if err := a.result(c, c.print); err != nil {
@@ -78,15 +80,15 @@ func (a *app) check(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// notForAnother keeps root from checking a gateway of another user: root may read
-// and write everything, so the answer would be worth nothing.
-func notForAnother(config string) error {
+// notForAnother keeps root from asking about a gateway of another user: root may
+// read, write and hold everything, so the answer would be worth nothing.
+func notForAnother(config, command string) error {
 	uid := gatewayUser(config)
 	if uid == os.Geteuid() || os.Geteuid() != 0 {
 		return nil
 	}
-	return fmt.Errorf("%s belongs to uid %d, and only that user can tell what it may read and write; run sudo -u '#%d' postern check --config %s",
-		config, uid, uid, shellWord(config))
+	return fmt.Errorf("%s belongs to uid %d, and only that user can tell what it may read and write; run sudo -u '#%d' postern %s --config %s",
+		config, uid, uid, command, shellWord(config))
 }
 
 func (c checked) print(w io.Writer) {
@@ -105,8 +107,10 @@ func (c checked) print(w io.Writer) {
 			rows = append(rows, []string{t.Name, strings.TrimSpace(t.Version + " " + t.Path)})
 		}
 	}
-	rows = append(rows, []string{"confinement", c.Confinement}, []string{"result", c.verdict()})
-	table(w, rows)
+	if c.Confinement != "" {
+		rows = append(rows, []string{"confinement", c.Confinement})
+	}
+	table(w, append(rows, []string{"result", c.verdict()}))
 }
 
 func (c checked) verdict() string {

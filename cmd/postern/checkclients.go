@@ -10,16 +10,15 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"postern/configs"
 	"postern/policy"
 	"postern/registry"
+	"postern/sandbox"
 )
 
 // checkClient looks at what a client's file says against the clock and the file
 // system.
-func checkClient(c registry.Client, now time.Time) []finding {
+func checkClient(c registry.Client, held sandbox.Level, now time.Time) []finding {
 	var all []finding
 	switch {
 	case c.Disabled:
@@ -30,13 +29,13 @@ func checkClient(c registry.Client, now time.Time) []finding {
 		all = append(all, caution(c.Where, fmt.Sprintf("client %q may do nothing", c.Name), "give it a rule under allow, or remove it"))
 	}
 	for _, rule := range c.Rules {
-		all = append(all, checkRule(rule)...)
+		all = append(all, checkRule(rule, held)...)
 	}
 	return all
 }
 
-// checkRule looks at a rule's folder with the eyes of the gateway's user.
-func checkRule(rule policy.Rule) []finding {
+// checkRule looks at a rule's folder with the eyes of its children.
+func checkRule(rule policy.Rule, held sandbox.Level) []finding {
 	info, err := os.Stat(rule.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -47,12 +46,7 @@ func checkRule(rule policy.Rule) []finding {
 	case !info.IsDir():
 		return []finding{mistake(rule.Where, rule.Path+" is not a folder", "name a folder")}
 	}
-	var all []finding
-	if mode, words := neededRights(rule.Access); unix.Faccessat(unix.AT_FDCWD, rule.Path, mode, unix.AT_EACCESS) != nil {
-		all = append(all, mistake(rule.Where, fmt.Sprintf("uid %d cannot %s in %s, which belongs to uid %d with mode %04o",
-			os.Geteuid(), words, rule.Path, ownerOf(info), info.Mode().Perm()), fmt.Sprintf("chown %d %s", os.Geteuid(), rule.Path)))
-	}
-	return all
+	return checkChildren(rule, held)
 }
 
 // checkParents finds who could put another folder in the place of a rule's. Each
@@ -73,17 +67,6 @@ func checkParents(clients []registry.Client) []finding {
 		}
 	}
 	return all
-}
-
-// neededRights are the rights on the folder that the access mode takes.
-func neededRights(access policy.Access) (mode uint32, words string) {
-	switch access {
-	case policy.ReadOnly:
-		return unix.R_OK | unix.X_OK, "read"
-	case policy.WriteOnly:
-		return unix.W_OK | unix.X_OK, "write"
-	}
-	return unix.R_OK | unix.W_OK | unix.X_OK, "read and write"
 }
 
 // checkSharedPaths finds rules of different clients that reach into each other.
@@ -126,8 +109,8 @@ func within(path, folder string) bool {
 }
 
 // checkNeeded finds rules whose program this host does not have.
-func checkNeeded(c *configs.Config, found tools) []finding {
-	host := found.host(c)
+func checkNeeded(c *configs.Config, found tools, held sandbox.Level) []finding {
+	host := found.host(c, held)
 	var all []finding
 	for _, client := range c.Clients {
 		for _, rule := range client.Rules {

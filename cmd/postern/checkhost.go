@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"postern/configs"
+	"postern/sandbox"
 )
 
 // checkHost looks at everything outside the configuration's files that the
 // gateway depends on.
-func checkHost(c *configs.Config, found tools, now time.Time) []finding {
+func checkHost(c *configs.Config, found tools, held sandbox.Level, now time.Time) []finding {
 	var all []finding
 	for _, path := range c.HostKeys {
 		if _, err := loadHostKey(path); err != nil {
@@ -24,14 +25,13 @@ func checkHost(c *configs.Config, found tools, now time.Time) []finding {
 	for _, t := range found.all() {
 		all = append(all, checkProgram(t)...)
 	}
-	all = append(all, checkNeeded(c, found)...)
+	all = append(all, checkNeeded(c, found, held)...)
 	all = append(all, checkPopt("/etc/popt", "/etc/popt.d")...)
 	for _, client := range c.Clients {
-		all = append(all, checkClient(client, now)...)
+		all = append(all, checkClient(client, held, now)...)
 	}
 	all = append(all, checkParents(c.Clients)...)
-	all = append(all, checkSharedPaths(c.Clients)...)
-	return append(all, checkRootChildren(c)...)
+	return append(all, checkSharedPaths(c.Clients)...)
 }
 
 func asFinding(subject string, err error) finding {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/configs"
+	"postern/gateway"
 	"postern/policy"
 )
 
@@ -22,6 +23,7 @@ type addFlags struct {
 	login, expires               string
 	rsync, borg                  []string
 	access, quota                string
+	runAs, minFree               string
 	noDelete, noOverwrite        bool
 	rooted, mungeLinks, appendTo bool
 }
@@ -51,6 +53,8 @@ file by hand where rules differ.`,
 	flags.StringArrayVar(&f.rsync, "rsync", nil, "allow rsync in this `folder`; may be repeated")
 	flags.StringArrayVar(&f.borg, "borg", nil, "allow borg in this `folder`; may be repeated")
 	flags.StringVar(&f.access, "access", "", "read-write, read-only or write-only (default read-write)")
+	flags.StringVar(&f.runAs, "run-as", "", "the `user` that children run as: a name, a number, UID:GID or root (default: the folder's owner)")
+	flags.StringVar(&f.minFree, "min-free", "", "begin no session that could write below this `size` of free space, such as 20GiB")
 	flags.BoolVar(&f.noDelete, "no-delete", false, "rsync may not delete")
 	flags.BoolVar(&f.noOverwrite, "no-overwrite", false, "rsync may not change files that exist")
 	flags.BoolVar(&f.rooted, "rooted", false, "for rsync, / means the rule's folder")
@@ -100,6 +104,8 @@ func (f addFlags) spec(name string) (configs.ClientSpec, error) {
 		{f.rooted, "--rooted", f.rsync, "--rsync"}, {f.mungeLinks, "--munge-links", f.rsync, "--rsync"},
 		{f.appendTo, "--append-only", f.borg, "--borg"}, {f.quota != "", "--quota", f.borg, "--borg"},
 		{f.access != "", "--access", slices.Concat(f.rsync, f.borg), "--rsync or --borg"},
+		{f.runAs != "", "--run-as", slices.Concat(f.rsync, f.borg), "--rsync or --borg"},
+		{f.minFree != "", "--min-free", slices.Concat(f.rsync, f.borg), "--rsync or --borg"},
 	} {
 		if flag.set && len(flag.rules) == 0 {
 			return spec, usagef("%s is about the rules of %s, and there is none", flag.name, flag.needs)
@@ -117,13 +123,14 @@ func (f addFlags) spec(name string) (configs.ClientSpec, error) {
 	}
 	for _, path := range f.rsync {
 		spec.Rules = append(spec.Rules, configs.RuleSpec{
-			Tool: policy.Rsync, Path: path, Access: f.access,
+			Tool: policy.Rsync, Path: path, Access: f.access, RunAs: f.runAs, MinFree: f.minFree,
 			NoDelete: f.noDelete, NoOverwrite: f.noOverwrite, Rooted: f.rooted, MungeLinks: f.mungeLinks,
 		})
 	}
 	for _, path := range f.borg {
 		spec.Rules = append(spec.Rules, configs.RuleSpec{
 			Tool: policy.Borg, Path: path, Access: f.access, AppendOnly: f.appendTo, Quota: f.quota,
+			RunAs: f.runAs, MinFree: f.minFree,
 		})
 	}
 	return spec, nil
@@ -207,11 +214,34 @@ func (a *app) howToUse(c *configs.Config, spec configs.ClientSpec) {
 		a.hint("  nothing yet: the client has no rule. Add one under allow in its file.")
 	}
 	for _, r := range spec.Rules {
-		if _, err := os.Stat(r.Path); errors.Is(err, fs.ErrNotExist) {
-			a.hint("Before that, here: mkdir -p %s", shellWord(r.Path))
+		if todo := folderCommand(r, os.Geteuid() == 0); todo != "" {
+			a.hint("Before that, here: %s", todo)
 		}
 	}
 	a.hint("A gateway that runs learns of the client when it is restarted.")
+}
+
+// folderCommand is what to type before the rule can serve anybody: its folder
+// must be there, and not be root's where that decides whom children run as.
+func folderCommand(r configs.RuleSpec, root bool) string {
+	folder, owner := shellWord(r.Path), "USER:GROUP"
+	if r.RunAs != "" {
+		owner = r.RunAs
+	}
+	made := func(command string) string {
+		if !root || r.RunAs == "root" {
+			return command
+		}
+		return strings.TrimPrefix(command+" && chown "+owner+" "+folder, " && ")
+	}
+	has, err := gateway.OwnerOf(r.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return made("mkdir -p " + folder)
+	case err == nil && r.RunAs == "" && (has.UID == 0 || has.GID == 0):
+		return made("")
+	}
+	return ""
 }
 
 // bytesInWords returns a size as a person writes it, and exactly.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -19,7 +20,14 @@ type shownClient struct {
 	Principals []string    `json:"principals,omitempty"`
 	From       []string    `json:"from,omitempty"`
 	Expires    *time.Time  `json:"expires,omitempty"`
+	Limits     shownLimits `json:"limits,omitzero"`
 	Allow      []shownRule `json:"allow"`
+}
+
+// shownLimits are the limits of a client, nil where there is none.
+type shownLimits struct {
+	Files  *int64 `json:"files,omitempty"`
+	Memory *int64 `json:"memory,omitempty"`
 }
 
 type shownKey struct {
@@ -40,6 +48,9 @@ type shownRule struct {
 	MungeLinks bool   `json:"munge_links,omitempty"`
 	AppendOnly bool   `json:"append_only,omitempty"`
 	Quota      *int64 `json:"quota,omitempty"`
+	// RunAs is root or UID:GID; empty stands for the owner of the folder.
+	RunAs   string `json:"run_as,omitempty"`
+	MinFree *int64 `json:"min_free,omitempty"`
 }
 
 func showClient(c registry.Client, now time.Time) shownClient {
@@ -56,6 +67,7 @@ func showClient(c registry.Client, now time.Time) shownClient {
 	if !c.Expires.IsZero() {
 		s.Expires = &c.Expires
 	}
+	s.Limits = shownLimits{numberOf(c.Limits.Files), numberOf(c.Limits.Memory)}
 	for _, r := range c.Rules {
 		s.Allow = append(s.Allow, showRule(r))
 	}
@@ -76,14 +88,31 @@ func showRule(r policy.Rule) shownRule {
 	s := shownRule{
 		Where: r.Where, Tool: string(r.Tool), Path: r.Path, Access: r.Access.String(),
 		Rooted: r.Rooted, MungeLinks: r.MungeLinks, AppendOnly: r.AppendOnly,
+		Quota: numberOf(r.Quota), MinFree: numberOf(r.MinFree),
 	}
 	if r.Tool == policy.Rsync {
 		s.Delete, s.Overwrite = &r.Delete, &r.Overwrite
 	}
-	if quota, ok := r.Quota.Bytes(); ok {
-		s.Quota = &quota
+	if u, named := r.RunAs.User(); named {
+		s.RunAs = userInWords(u)
 	}
 	return s
+}
+
+// numberOf returns the number of a limit, nil where there is none.
+func numberOf(l policy.Limit) *int64 {
+	if n, ok := l.Number(); ok {
+		return &n
+	}
+	return nil
+}
+
+// userInWords returns a user as the file of a client takes it.
+func userInWords(u policy.User) string {
+	if u.UID == 0 {
+		return "root"
+	}
+	return u.String()
 }
 
 // describe says in a few words what a rule grants.
@@ -105,6 +134,12 @@ func (r shownRule) describe() string {
 	}
 	if r.Quota != nil {
 		words = append(words, "quota "+bytesInWords(*r.Quota))
+	}
+	if r.RunAs != "" {
+		words = append(words, "as "+r.RunAs)
+	}
+	if r.MinFree != nil {
+		words = append(words, "with "+bytesInWords(*r.MinFree)+" free")
 	}
 	return strings.Join(words, " ")
 }
@@ -141,6 +176,12 @@ func (c shownClient) print(w io.Writer) {
 		expires = "never"
 	}
 	rows = append(rows, []string{"login", login}, []string{"from", from}, []string{"expires", expires})
+	if c.Limits.Files != nil {
+		rows = append(rows, []string{"files", fmt.Sprintf("%d open at most", *c.Limits.Files)})
+	}
+	if c.Limits.Memory != nil {
+		rows = append(rows, []string{"memory", bytesInWords(*c.Limits.Memory) + " at most"})
+	}
 	for _, r := range c.Allow {
 		rows = append(rows, []string{"may", r.describe()})
 	}

@@ -84,6 +84,9 @@ func (q question) aboutBorg() bool {
 }
 
 func (a *app) explain(ctx context.Context, q question, now time.Time) error {
+	if err := notForAnother(a.config, "explain"); err != nil {
+		return err
+	}
 	c, err := a.load()
 	if err != nil {
 		return err
@@ -97,7 +100,19 @@ func (a *app) explain(ctx context.Context, q question, now time.Time) error {
 		find = findRsync
 	}
 	found := find(ctx, c.Programs)
-	e := &explained{Confinement: c.Confinement}
+	held, err := confinement(c.Sandbox, ability())
+	if err != nil {
+		return err
+	}
+	host := found.host(c, held)
+	if q.aboutBorg() {
+		key, err := loadHostKey(c.HostKeys[0])
+		if err != nil {
+			return err
+		}
+		host.BorgHostID = borgHostID(key.PublicKey())
+	}
+	e := &explained{Confinement: held.String()}
 	command, err := q.command(ctx, found, e)
 	if err != nil {
 		return err
@@ -107,7 +122,7 @@ func (a *app) explain(ctx context.Context, q question, now time.Time) error {
 		return err
 	}
 	if who != nil {
-		e.decide(*who, found.host(c), command)
+		e.decide(*who, host, command)
 	}
 	if err := a.result(e, e.print); err != nil {
 		return err

@@ -34,7 +34,10 @@ type explained struct {
 	Env       []string `json:"env,omitempty"`
 	Dir       string   `json:"dir,omitempty"`
 	Umask     string   `json:"umask,omitempty"`
-	Answer    string   `json:"answer,omitempty"`
+	// User is the uid and the gid that the program runs as.
+	User   string           `json:"user,omitempty"`
+	Limits map[string]int64 `json:"limits,omitempty"`
+	Answer string           `json:"answer,omitempty"`
 
 	// Code, Reason, Remedy and Detail are why not.
 	Code   string `json:"code,omitempty"`
@@ -79,7 +82,7 @@ func (e *explained) decide(c registry.Client, host policy.Host, cmd command) {
 	switch d.Verdict {
 	case policy.Allow:
 		e.Program, e.Args, e.Env, e.Dir = d.Program, d.Args, d.Env, d.Dir
-		e.Umask = fmt.Sprintf("%04o", d.Umask)
+		e.Umask, e.User, e.Limits = fmt.Sprintf("%04o", d.Umask), d.User.String(), limits(d.Limits)
 		e.Into = ""
 		if cmd.borg != nil {
 			e.checkRepository(*cmd.borg, d)
@@ -89,6 +92,17 @@ func (e *explained) decide(c registry.Client, host policy.Host, cmd command) {
 	default:
 		e.refuse(d.Refusal)
 	}
+}
+
+// limits are those that are set, by their keys in the client's file.
+func limits(l policy.Limits) map[string]int64 {
+	set := map[string]int64{}
+	for key, limit := range map[string]policy.Limit{"files": l.Files, "memory": l.Memory} {
+		if n, ok := limit.Number(); ok {
+			set[key] = n
+		}
+	}
+	return set
 }
 
 // refuse fills in why not. Where a rule refused, the line belongs to that rule;
@@ -155,6 +169,7 @@ func (e *explained) print(w io.Writer) {
 		row("arguments", policy.Quote(e.Args))
 	}
 	row("folder", e.Dir)
+	row("user", e.User)
 	row("reason", e.Reason)
 	row("detail", e.Detail)
 	row("remedy", e.Remedy)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"postern/configs"
+	"postern/gateway"
 	"postern/policy"
 	"postern/sandbox"
 )
@@ -20,20 +21,6 @@ import (
 // versionPatience is how long a program may take to say its version. Borg
 // needs a second or two on the slow processors of small NAS.
 const versionPatience = 20 * time.Second
-
-// ability tells how the kernel of this host can hold the children of whoever
-// runs this command.
-func ability() sandbox.Ability { return sandbox.Probe("/proc/self/exe") }
-
-// confinement is how the kernel holds the children of a gateway with this
-// configuration. It is an error where this host cannot.
-func confinement(c *configs.Config, host sandbox.Ability) (sandbox.Level, error) {
-	level, err := sandbox.ParseLevel(c.Confinement)
-	if err == nil && !host.Level.Includes(level) {
-		err = fmt.Errorf("confinement %q is asked for, and this host gives %q; %s", level, host.Level, strings.Join(host.Hints, "; "))
-	}
-	return level, err
-}
 
 // tool is one program of this host.
 type tool struct {
@@ -88,9 +75,9 @@ func (t tools) sorted(p configs.Programs) tools {
 	return t
 }
 
-// host is what a decision must know of this machine. A program with a problem
-// counts as not installed.
-func (t tools) host(c *configs.Config) policy.Host {
+// host is what a decision must know of this machine, whose kernel holds children
+// as told. A program with a problem counts as not installed.
+func (t tools) host(c *configs.Config, held sandbox.Level) policy.Host {
 	program := func(t tool) policy.Program {
 		if t.Problem != "" {
 			return policy.Program{}
@@ -100,6 +87,8 @@ func (t tools) host(c *configs.Config) policy.Host {
 	return policy.Host{
 		Rsync: program(t.rsync), Borg: program(t.borg), Borg2: program(t.borg2),
 		Home: homeFolder(c),
+		Hold: gateway.HoldOf(held), AcceptUnconfined: c.Sandbox.AcceptUnconfined,
+		User: policy.User{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())},
 	}
 }
 

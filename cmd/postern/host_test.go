@@ -11,6 +11,7 @@ import (
 	"postern/configs"
 	"postern/policy"
 	"postern/registry"
+	"postern/sandbox"
 )
 
 func TestHoles(t *testing.T) {
@@ -93,7 +94,7 @@ func TestAskVersionOfOneThatHangs(t *testing.T) {
 func TestFindTools(t *testing.T) {
 	one, two := program(t, "echo borg 1.2.4"), program(t, "echo borg 2.0.0b14")
 	found := findTools(t.Context(), configs.Programs{Rsync: program(t, "echo rsync version 3.5.0"), Borg: one, Borg2: two})
-	host := found.host(&configs.Config{State: "/state", Programs: configs.Programs{Aliases: map[string][]string{"borg": {"b"}}}})
+	host := found.host(&configs.Config{State: "/state", Programs: configs.Programs{Aliases: map[string][]string{"borg": {"b"}}}}, sandbox.Full)
 	want := policy.Host{
 		Rsync: policy.Program{Path: found.rsync.Path, Version: "3.5.0"},
 		Borg:  policy.Program{Path: one, Version: "1.2.4", Aliases: []string{"b"}},
@@ -105,11 +106,11 @@ func TestFindTools(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", host, want)
 	}
 	mixed := findTools(t.Context(), configs.Programs{Borg: two})
-	if mixed.borg.Problem == "" || mixed.host(&configs.Config{}).Borg.Installed() {
+	if mixed.borg.Problem == "" || mixed.host(&configs.Config{}, sandbox.Full).Borg.Installed() {
 		t.Errorf("a borg 2 under programs.borg passes for borg 1: %+v", mixed.borg)
 	}
 	absent := findTools(t.Context(), configs.Programs{Borg: filepath.Join(t.TempDir(), "none")})
-	if absent.borg.Problem == "" || absent.host(&configs.Config{}).Borg.Installed() {
+	if absent.borg.Problem == "" || absent.host(&configs.Config{}, sandbox.Full).Borg.Installed() {
 		t.Errorf("a borg that is not there passes for one: %+v", absent.borg)
 	}
 }

@@ -36,12 +36,32 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TMPDIR", filepath.Join(e.WorkDir, "tmp"))
 			return os.MkdirAll(filepath.Join(e.WorkDir, "tmp"), 0o700)
 		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, os.ErrInvalid
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status,
 			"json":   jsonField,
 			"tree":   listTree,
+			"give":   give,
 		},
 	})
+}
+
+// give gives folders to a user that is not root, as whom no child runs unasked:
+// give data
+func give(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: give folder...")
+	}
+	for _, folder := range args {
+		if os.Geteuid() == 0 {
+			ts.Check(os.Chown(ts.MkAbs(folder), 1026, 100))
+		}
+	}
 }
 
 // status runs postern and compares the exit status: status 2 postern client

@@ -56,7 +56,7 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 	}
 	// What the gateway itself writes is nobody else's business.
 	syscall.Umask(0o077)
-	held, err := confinement(c, ability())
+	held, err := confinement(c.Sandbox, ability())
 	if err != nil {
 		return err
 	}
@@ -102,9 +102,11 @@ func newGateway(c *configs.Config, found tools, held sandbox.Level, trail *audit
 		return nil, nil, err
 	}
 	trust := trustOf(c)
+	host := found.host(c, held)
+	host.BorgHostID = borgHostID(keys[0].PublicKey())
 	// The version is not told to peers: only who may come in needs to know.
 	server, err := gateway.New(gateway.Config{
-		HostKeys: keys, Clients: registry.NewStore(set), Host: found.host(c), Confinement: held, Trail: trail,
+		HostKeys: keys, Clients: registry.NewStore(set), Host: host, Confinement: held, Trail: trail,
 		Authorities: trust.Authorities, Revocations: trust.Revocations,
 		SessionsPerConnection: c.SessionsPerConnection,
 	})
