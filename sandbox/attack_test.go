@@ -233,9 +233,8 @@ func attackAll(base, other string) {
 	json.NewEncoder(os.Stdout).Encode(successes)
 }
 
-// noRaceDelay keeps the race detector, where it is on, from delaying the end of
-// each process by a second.
-const noRaceDelay = "GORACE=atexit_sleep_ms=0"
+// enough memory for the attacker, and not for the attack.
+const enough = 8 << 30
 
 // unpack copies the program and says so if the copy runs.
 func unpack(from, to string) {
@@ -392,7 +391,7 @@ func (s starter) run(t testing.TB, program string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(program, args...)
 	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "TMPDIR=/tmp", noRaceDelay}
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "TMPDIR=/tmp"}
 	if os.Getuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: s.gateway.UID, Gid: s.gateway.GID}}
 	}
@@ -411,7 +410,7 @@ func (s starter) order(t testing.TB, base string, l sandbox.Level) sandbox.Order
 		t.Skipf("this host gives %s to %s, and the test needs %s (%v)", out, s.name, l, err)
 	}
 	child := s.child
-	return sandbox.Order{Dir: "/", Umask: 0o077, Env: []string{noRaceDelay}, User: &child, Least: l, Most: l, Limits: sandbox.Limits{Memory: enough}}
+	return sandbox.Order{Dir: "/", Umask: 0o077, User: &child, Least: l, Most: l, Limits: sandbox.Limits{Memory: enough}}
 }
 
 // publicDir is a folder that every user may enter.

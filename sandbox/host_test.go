@@ -39,7 +39,7 @@ func TestContainerDegradesAsFarAsItMay(t *testing.T) {
 			child := s.child
 			o := sandbox.Order{
 				Program: filepath.Join(base, "program"), Args: []string{"program", attackVerb}, Dir: "/", User: &child,
-				Env: []string{noRaceDelay}, Limits: sandbox.Limits{Memory: enough},
+				Limits: sandbox.Limits{Memory: enough},
 			}
 			for least, want := range map[sandbox.Level]bool{none: true, landlock: true, namespaces: false, full: false, 0: false} {
 				o.Least = least

@@ -4,16 +4,12 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"postern/sandbox"
 )
@@ -90,89 +86,6 @@ func TestNothingLeavesTheGroup(t *testing.T) {
 			})
 		}
 	}
-}
-
-// borg writes its host and number into the lock of a repository and removes a
-// lock whose holder the kernel does not know. With numbers of their own each
-// session would be nobody to the other, or the very same, and two would write.
-func TestBorgSeesThatALockIsHeld(t *testing.T) {
-	each(t, starters()[:1], levels, func(t *testing.T, s starter, l sandbox.Level) {
-		b := newBorg(t, s, l, true)
-		b.run("init", "-e", "none")
-		holder := b.hold()
-		second := b.command("--lock-wait", "1", "create", "::second", b.source)
-		// The cache has a lock too, and here it is about the other.
-		second.Env = append(second.Env, "BORG_BASE_DIR="+b.source+".second")
-		out, err := second.CombinedOutput()
-		if want := "Failed to create/acquire the lock " + b.repo + "/lock"; err == nil || !strings.Contains(string(out), want) {
-			t.Errorf("the second session was not refused: %v: %s", err, out)
-		}
-		holder.Process.Kill()
-		holder.Wait()
-		b.run("--lock-wait", "30", "create", "::third", b.source)
-	})
-}
-
-// borgServer is a confined server of one repository, with its clients.
-type borgServer struct {
-	t            *testing.T
-	s            starter
-	repo, source string
-	env          []string
-}
-
-func newBorg(t *testing.T, s starter, l sandbox.Level, hostPIDs bool) borgServer {
-	base, client, server := yard(t, s)
-	b := borgServer{t: t, s: s, repo: filepath.Join(server, "repo"), source: filepath.Join(client, "source")}
-	tree(t, b.source, s)
-	o := s.order(t, base, l)
-	o.HostPIDs, o.Program = hostPIDs, "/usr/bin/borg"
-	o.Env = []string{
-		"HOME=/nonexistent", "BORG_BASE_DIR=/nonexistent", "BORG_HOST_ID=postern@test", "BORG_SELFTEST=disabled",
-		"PYTHONNOUSERSITE=1", "LANG=C.UTF-8", "PATH=/usr/bin:/bin",
-	}
-	o.Paths = []sandbox.Path{{Path: server, Writable: true}}
-	b.env = []string{
-		"BORG_RSH=" + serve(t, base, o), "BORG_BASE_DIR=" + filepath.Join(client, "borg"), "BORG_REPO=ssh://x" + b.repo,
-		"BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes", "BORG_SELFTEST=disabled", "LANG=C.UTF-8",
-	}
-	return b
-}
-
-func (b borgServer) command(args ...string) *exec.Cmd {
-	cmd := b.s.run(b.t, "/usr/bin/borg", args...)
-	cmd.Env = append(cmd.Env, b.env...)
-	return cmd
-}
-
-func (b borgServer) run(args ...string) string {
-	return b.s.client(b.t, b.env, "/usr/bin/borg", args...)
-}
-
-// hold starts a client that holds the lock of the repository.
-func (b borgServer) hold() *exec.Cmd {
-	b.t.Helper()
-	holder := b.command("create", "::first", "-")
-	input, output, err := os.Pipe()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(func() { output.Close() })
-	holder.Stdin = input
-	err = holder.Start()
-	input.Close()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	deadline := time.Now().Add(30 * time.Second)
-	for unix.Access(filepath.Join(b.repo, "lock.exclusive"), 0) != nil {
-		if time.Now().After(deadline) {
-			holder.Process.Kill()
-			b.t.Fatal("the first session takes no lock")
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return holder
 }
 
 // Folders above a path that the child's user may not search are no obstacle with

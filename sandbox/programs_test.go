@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -165,27 +166,97 @@ func TestBorgAtEachLevel(t *testing.T) {
 	}
 }
 
+// borg writes its host and number into the lock of a repository and removes a
+// lock whose holder the kernel does not know. With numbers of their own each
+// session would be nobody to the other, or the very same, and two would write.
 func testBorg(t *testing.T, s starter, l sandbox.Level) {
+	b := newBorg(t, s, l)
+	b.run("init", "-e", "none")
+	holder := b.hold()
+	second := b.command("--lock-wait", "1", "create", "::second", b.source)
+	// The cache has a lock too, and here it is about the other.
+	second.Env = append(second.Env, "BORG_BASE_DIR="+b.source+".second")
+	out, err := second.CombinedOutput()
+	if want := "Failed to create/acquire the lock " + b.repo + "/lock"; err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("the second session was not refused: %v: %s", err, out)
+	}
+	holder.Process.Kill()
+	holder.Wait()
+	b.await("the lock is not given back", false)
+	b.run("create", "::third", b.source)
+	if list := b.run("list", "--short", "::third"); !strings.Contains(list, "source/a/b/large") {
+		t.Errorf("the archive contains %s", list)
+	}
+	if l == full {
+		b.run("delete", "::third")
+		b.run("compact")
+	}
+}
+
+// borgServer is a confined server of one repository, with its clients.
+type borgServer struct {
+	t            *testing.T
+	s            starter
+	repo, source string
+	env          []string
+}
+
+func newBorg(t *testing.T, s starter, l sandbox.Level) borgServer {
 	base, client, server := yard(t, s)
-	tree(t, filepath.Join(client, "source"), s)
+	b := borgServer{t: t, s: s, repo: filepath.Join(server, "repo"), source: filepath.Join(client, "source")}
+	tree(t, b.source, s)
 	o := s.order(t, base, l)
-	o.Program = "/usr/bin/borg"
+	o.HostPIDs, o.Program = true, "/usr/bin/borg"
 	o.Env = []string{
 		"HOME=/nonexistent", "BORG_BASE_DIR=/nonexistent", "BORG_HOST_ID=postern@test", "BORG_SELFTEST=disabled",
 		"PYTHONNOUSERSITE=1", "LANG=C.UTF-8", "PATH=/usr/bin:/bin",
 	}
 	o.Paths = []sandbox.Path{{Path: server, Writable: true}}
-	env := []string{
-		"BORG_RSH=" + serve(t, base, o), "BORG_BASE_DIR=" + filepath.Join(client, "borg"), "BORG_REPO=ssh://x" + server + "/repo",
+	b.env = []string{
+		"BORG_RSH=" + serve(t, base, o), "BORG_BASE_DIR=" + filepath.Join(client, "borg"), "BORG_REPO=ssh://x" + b.repo,
 		"BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes", "BORG_SELFTEST=disabled", "LANG=C.UTF-8",
 	}
-	borg := func(args ...string) string { return s.client(t, env, "/usr/bin/borg", args...) }
-	borg("init", "-e", "none")
-	borg("create", "::one", filepath.Join(client, "source"))
-	borg("delete", "::one")
-	borg("compact")
-	borg("create", "::two", filepath.Join(client, "source"))
-	if list := borg("list", "--short", "::two"); !strings.Contains(list, "source/a/b/large") {
-		t.Errorf("the archive contains %s", list)
+	return b
+}
+
+func (b borgServer) command(args ...string) *exec.Cmd {
+	cmd := b.s.run(b.t, "/usr/bin/borg", args...)
+	cmd.Env = append(cmd.Env, b.env...)
+	return cmd
+}
+
+func (b borgServer) run(args ...string) string {
+	return b.s.client(b.t, b.env, "/usr/bin/borg", args...)
+}
+
+// hold starts a client that holds the lock of the repository.
+func (b borgServer) hold() *exec.Cmd {
+	b.t.Helper()
+	holder := b.command("create", "::first", "-")
+	input, output, err := os.Pipe()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { output.Close() })
+	holder.Stdin = input
+	err = holder.Start()
+	input.Close()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { holder.Process.Kill() })
+	b.await("the first session takes no lock", true)
+	return holder
+}
+
+// await waits until the repository is locked, or is not.
+func (b borgServer) await(complaint string, locked bool) {
+	b.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for locked != (unix.Access(filepath.Join(b.repo, "lock.exclusive"), 0) == nil) {
+		if time.Now().After(deadline) {
+			b.t.Fatal(complaint)
+		}
+		time.Sleep(time.Millisecond)
 	}
 }

@@ -20,7 +20,9 @@ import (
 	"postern/sandbox"
 )
 
-const self = "/proc/self/exe"
+// self is the program whose main calls [sandbox.Main], and which plays the
+// others' parts. TestMain sets it, once.
+var self = "/proc/self/exe"
 
 // forgetfulVerb is a program whose main does not call Main.
 const forgetfulVerb = "forget"
@@ -33,7 +35,37 @@ func TestMain(m *testing.M) {
 	}
 	sandbox.Main(os.Args)
 	play(os.Args)
-	goleak.VerifyTestMain(m)
+	remove, err := withoutDetector()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		remove()
+		os.Exit(status)
+	}))
+}
+
+// withoutDetector builds these tests as self without the race detector, where
+// they have it: each helper and each attacker would spend most of its time to
+// set it up. What the tests themselves do, the gateway's part, keeps it.
+func withoutDetector() (remove func(), err error) {
+	if !detector {
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "postern-self-")
+	if err != nil {
+		return nil, err
+	}
+	self = filepath.Join(dir, "self")
+	out, err := exec.Command("go", "test", "-c", "-race=false", "-ldflags=-s -w", "-o", self, ".").CombinedOutput()
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("build the helper without the race detector: %w: %s", err, out), os.RemoveAll(dir))
+	}
+	return func() { os.RemoveAll(dir) }, nil
 }
 
 // me is who runs the tests, as whom a child may run too where that is root.
