@@ -11,6 +11,17 @@ import (
 	"postern/sandbox"
 )
 
+// What a child may fork. The kernel counts all processes and threads of a user,
+// those of the gateway's other children too, and what else runs as that user.
+const (
+	// freeProcesses is enough for the sessions of a user of the host beside
+	// them, and too little to stop the host.
+	freeProcesses = 1024
+	// childProcesses is what one child may come to: the helper's threads and
+	// the two or three processes of an rsync.
+	childProcesses = 16
+)
+
 // scratch is where a program that unpacks itself does so, and sees nothing else.
 const scratch = "/tmp"
 
@@ -47,7 +58,7 @@ func (s *Server) prepare(d policy.Decision) (*child, policy.Decision) {
 		Least: s.config.Confinement, Most: s.config.Confinement,
 		// A borg asks by their numbers whether those live that hold a lock.
 		HostPIDs: d.Tool == policy.Borg,
-		Limits:   limitsOf(d.Limits),
+		Limits:   s.limitsOf(d.Limits),
 	}}
 	if os.Geteuid() == 0 {
 		c.order.User = &sandbox.User{UID: d.User.UID, GID: d.User.GID}
@@ -59,7 +70,8 @@ func (s *Server) prepare(d policy.Decision) (*child, policy.Decision) {
 	return c, d
 }
 
-func limitsOf(l policy.Limits) (limits sandbox.Limits) {
+func (s *Server) limitsOf(l policy.Limits) sandbox.Limits {
+	limits := sandbox.Limits{Processes: freeProcesses + childProcesses*uint64(s.children.Load())}
 	for to, limit := range map[*uint64]policy.Limit{&limits.Files: l.Files, &limits.Memory: l.Memory} {
 		if n, ok := limit.Number(); ok {
 			*to = uint64(n)

@@ -103,6 +103,17 @@ func TestPrepareLimits(t *testing.T) {
 	}
 }
 
+// Children of one user count together, so each gets room for those that run.
+func TestPrepareLeavesRoomForTheOthers(t *testing.T) {
+	s := &Server{config: Config{Confinement: sandbox.None}}
+	s.children.Store(1000)
+	c, _ := s.prepare(allowed(realFolder(t)))
+	defer c.close()
+	if got := c.order.Limits.Processes; got < 1000*childProcesses {
+		t.Errorf("%d processes for a thousand children", got)
+	}
+}
+
 // A borg asks for the numbers of others, and an rsync for nobody's.
 func TestPrepareNumbersOfProcesses(t *testing.T) {
 	for tool, want := range map[policy.Tool]bool{policy.Borg: true, policy.Rsync: false} {

@@ -23,6 +23,8 @@ const (
 func (s *session) execute(c *child, input *bufio.Reader) {
 	end := audit.End{Session: s.id}
 	start := s.server.config.Now()
+	s.server.children.Add(1)
+	defer s.server.children.Add(-1)
 	p, err := sandbox.Start(s.server.config.Self, c.order)
 	c.close()
 	if err != nil {

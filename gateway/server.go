@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -74,6 +75,8 @@ type Server struct {
 	connections *crew
 	// buffers hold *[streamBuffer]byte.
 	buffers sync.Pool
+	// children are those that run.
+	children atomic.Int64
 }
 
 // New returns a gateway, or why the configuration cannot be one.

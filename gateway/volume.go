@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
@@ -23,13 +24,15 @@ func OwnerOf(folder string) (policy.User, error) {
 		return policy.User{}, err
 	}
 	owner := policy.User{UID: stat.Uid, GID: stat.Gid}
-	known, err := user.LookupId(strconv.FormatUint(uint64(owner.UID), 10))
-	if err != nil {
-		return owner, nil // as in a container, whose files carry the host's numbers
+	// Files in a container carry numbers that have a name on its host alone.
+	if known, err := user.LookupId(strconv.FormatUint(uint64(owner.UID), 10)); err == nil {
+		gid, err := strconv.ParseUint(known.Gid, 10, 32)
+		if err != nil {
+			return policy.User{}, fmt.Errorf("group of user %s: %w", known.Username, err)
+		}
+		owner.GID = uint32(gid)
 	}
-	gid, err := strconv.ParseUint(known.Gid, 10, 32)
-	owner.GID = uint32(gid)
-	return owner, err
+	return owner, nil
 }
 
 // Owner implements [policy.Tree].
