@@ -49,11 +49,15 @@ func (rule Rule) runAs(host Host, tree Tree) (User, *Refusal) {
 	return owner, nil
 }
 
-// notForRoot is the refusal of a folder that belongs to root, or of which nobody
-// can tell.
+// notForRoot is the refusal of a folder that belongs to root or to root's group,
+// or of which nobody can tell.
 func notForRoot(rule Rule, owner User) *Refusal {
+	whose := "root"
+	if owner.UID != 0 {
+		whose = "the group of root"
+	}
 	return &Refusal{Code: "root-owned", Status: ExitRefused, Line: "run_as: USER",
-		Message: fmt.Sprintf("the folder %s belongs to root, as whom nothing runs here", rule.Path),
+		Message: fmt.Sprintf("the folder %s belongs to %s, as which nothing runs here", rule.Path, whose),
 		Remedy:  "ask the gateway's operator to give it to a user",
 		Detail:  fmt.Sprintf("its owner is %s; chown USER:GROUP %s, write run_as: USER into the rule, or run_as: root where files must keep their owners", owner, rule.Path)}
 }
