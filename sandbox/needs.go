@@ -22,6 +22,9 @@ var commonFiles = []string{"/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/
 // without being told.
 var commonLibraries = []string{"/lib", "/usr/lib", "/lib64", "/usr/lib64", "/lib32", "/usr/lib32", "/usr/local/lib", "/usr/local/lib64"}
 
+// maxLinks is how many symbolic links the kernel itself follows in one path.
+const maxLinks = 40
+
 // maxInterpreters is how many scripts the kernel lets interpret one another.
 const maxInterpreters = 4
 

@@ -69,6 +69,9 @@ func rehearse(self string, p plan) error {
 		return err
 	}
 	defer os.Remove(dir)
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return err
+	}
 	o := Order{
 		Program: program, Args: []string{program}, Dir: "/", Umask: 0o077,
 		Paths: []Path{{Path: dir}}, Least: p.Level, Most: p.Level,
