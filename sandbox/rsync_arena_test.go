@@ -75,22 +75,28 @@ func newArena(t *testing.T, dir string, s starter) *arena {
 	a := &arena{dir, dir + "/outside", dir + "/server", dir + "/client/source", dir + "/client/back"}
 	var errs []error
 	for path, text := range map[string]string{
-		a.outside + "/secret": secretText, a.outside + "/" + unguessed: secretText, a.outside + "/folder/inner": secretText,
-		a.outside + "/rules": "hidden\n",
-		a.server + "/old":    "old\n", a.server + "/hidden": "not secret\n", a.server + "/kept/file": "kept\n",
+		a.server + "/old": "old\n", a.server + "/hidden": "not secret\n", a.server + "/kept/file": "kept\n",
 		a.source + "/old": "a newer one\n", a.source + "/planted/pushed": "pushed\n",
 		a.source + "/planted/secret": "OF-ONES-OWN", a.source + "/secret": "OF-ONES-OWN",
 	} {
 		errs = append(errs, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600))
 	}
-	errs = append(errs, os.Mkdir(a.back, 0o755), os.Symlink("../outside", a.server+"/planted"), os.Symlink("../outside/secret", a.server+"/leads"),
-		unix.Setxattr(a.outside+"/secret", "user.mark", []byte("mark"), 0))
+	errs = append(errs, a.makeOutside(), os.Mkdir(a.back, 0o755), os.Symlink("../outside", a.server+"/planted"), os.Symlink("../outside/secret", a.server+"/leads"))
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
 	chown(t, dir, s.child)
 	chown(t, dir+"/client", s.gateway)
 	return a
+}
+
+// makeOutside makes what no attack may reach.
+func (a *arena) makeOutside() error {
+	errs := []error{os.MkdirAll(a.outside+"/folder", 0o755)}
+	for name, text := range map[string]string{"secret": secretText, unguessed: secretText, "folder/inner": secretText, "rules": "hidden\n"} {
+		errs = append(errs, os.WriteFile(filepath.Join(a.outside, name), []byte(text), 0o600))
+	}
+	return errors.Join(append(errs, unix.Setxattr(a.outside+"/secret", "user.mark", []byte("mark"), 0))...)
 }
 
 // settle gives everything its time, after an attack's preparations. Those that
