@@ -2,7 +2,6 @@ package sandbox_test
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,20 +21,82 @@ func TestProbeSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// A container whose filter forbids namespaces has Landlock alone. The child gets
-// that where it is enough, and does not run where it is not.
+// settings are the places in which a gateway runs, with what it finds there on a
+// host that gives everything to root, and what would give it more.
+var settings = []struct {
+	starter
+	level sandbox.Level
+	hints []string
+}{
+	{starter{name: "root", child: nobody}, full, nil},
+	{starter{name: "user", gateway: nobody, child: nobody}, full, nil},
+	{
+		starter{name: "user without user namespaces", gateway: nobody, child: nobody, within: []string{"PROGRAM", containerVerb}},
+		landlock, []string{"run the gateway as root with CAP_SYS_ADMIN"},
+	},
+	{
+		starter{name: "root of a container", child: nobody, within: []string{"setpriv", "--bounding-set", containerCapabilities}},
+		full, nil,
+	},
+	{
+		starter{name: "root of a container without user namespaces", child: nobody, within: []string{
+			"setpriv", "--bounding-set", containerCapabilities, "PROGRAM", containerVerb,
+		}},
+		landlock, []string{"--cap-add SYS_ADMIN"},
+	},
+	{
+		starter{name: "root of a container that has its fill of user namespaces", child: nobody, within: []string{
+			"PROGRAM", crowdVerb, "setpriv", "--bounding-set", containerCapabilities,
+		}},
+		landlock, []string{"--cap-add SYS_ADMIN", "sysctl user.max_user_namespaces=1024"},
+	},
+}
+
+// containerCapabilities are those that Docker leaves to root.
+const containerCapabilities = "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap"
+
+// Wherever the gateway runs it finds what it can give, says what would give it
+// more, and gives that: to attackers, rsync and borg alike.
+func TestSettings(t *testing.T) {
+	if _, err := exec.LookPath("setpriv"); err != nil || os.Getuid() != 0 {
+		t.Skip("needs root, who can be anybody, and setpriv")
+	}
+	if a := sandbox.Probe(self); a.Level != full {
+		t.Skipf("needs a host that gives everything to root, and this gives %s", a)
+	}
+	for _, c := range settings {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := c.strange()
+			base := battlefield(t, s.child)
+			a := s.probe(t, base)
+			if a.Level != c.level {
+				t.Fatalf("gives %s and not %s: %q", a, c.level, a.Hints)
+			}
+			for _, hint := range c.hints {
+				if !strings.Contains(strings.Join(a.Hints, "\n"), hint) {
+					t.Errorf("the hint %q is not among %q", hint, a.Hints)
+				}
+			}
+			for _, writable := range []bool{true, false} {
+				base := battlefield(t, s.child)
+				compare(t, s.attack(t, base, s.order(t, base, c.level), writable), c.level, writable, s.child.UID == 0)
+			}
+			testRsync(t, c.starter, c.level, "/usr/bin/rsync")
+			testBorg(t, c.starter, c.level)
+		})
+	}
+}
+
+// What a container gives is enough where that much was asked for. Where it is
+// not, nothing runs.
 func TestContainerDegradesAsFarAsItMay(t *testing.T) {
 	for _, s := range starters() {
 		t.Run(s.name, func(t *testing.T) {
-			base := battlefield(t, s.child)
+			s.within = []string{"PROGRAM", containerVerb}
+			base := publicDir(t)
+			copyFile(t, self, filepath.Join(base, "program"))
 			s.order(t, base, landlock)
-			ask := func(words ...string) (string, error) {
-				out, err := s.run(t, filepath.Join(base, "program"), append([]string{containerVerb}, words...)...).CombinedOutput()
-				return string(out), err
-			}
-			if out, err := ask("probe"); err != nil || out != "landlock" {
-				t.Errorf("the container gives %q, %v", out, err)
-			}
 			child := s.child
 			o := sandbox.Order{
 				Program: filepath.Join(base, "program"), Args: []string{"program", attackVerb}, Dir: "/", User: &child,
@@ -47,46 +108,14 @@ func TestContainerDegradesAsFarAsItMay(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				out, err := ask(string(text))
-				if (err == nil) != want || !want && !strings.Contains(out, sandbox.ErrConfinement.Error()) {
+				words := s.words(base, gatewayVerb, string(text))
+				out, err := s.run(t, words[0], words[1:]...).CombinedOutput()
+				if (err == nil) != want || !want && !strings.Contains(string(out), sandbox.ErrConfinement.Error()) {
 					t.Errorf("at least %s: %v %s", least, err, out)
 				}
 			}
 		})
 	}
-}
-
-// Root whose CAP_SYS_ADMIN is gone still has namespaces where user namespaces
-// are allowed, and its child is still the user that the order names.
-func TestRootWithoutAdministration(t *testing.T) {
-	setpriv, err := exec.LookPath("setpriv")
-	if err != nil || os.Getuid() != 0 {
-		t.Skip("needs root and setpriv")
-	}
-	s := starters()[0]
-	base := battlefield(t, s.child)
-	o := s.order(t, base, full)
-	o.Program = filepath.Join(base, "program")
-	o.Args = []string{o.Program, attackVerb, base, strconv.Itoa(startBystander(t, s, base))}
-	o.Paths = []sandbox.Path{{Path: filepath.Join(base, "rule"), Writable: true}}
-	text, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// What Docker leaves to root.
-	const kept = "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+sys_chroot,+mknod,+setfcap"
-	var complaint strings.Builder
-	cmd := s.run(t, setpriv, "--bounding-set", kept, o.Program, gatewayVerb, string(text))
-	cmd.Stderr = &complaint
-	out, err := cmd.Output()
-	if strings.Contains(complaint.String(), sandbox.ErrConfinement.Error()) {
-		t.Skipf("this kernel gives root no user namespace without CAP_SYS_ADMIN: %s", &complaint)
-	}
-	var got []string
-	if err := errors.Join(err, json.Unmarshal(out, &got)); err != nil {
-		t.Fatalf("%v: %s", err, &complaint)
-	}
-	compare(t, got, full, true)
 }
 
 // Linux 5.19 to 6.1 has a Landlock that does not know truncation, nor signals.
@@ -100,44 +129,20 @@ func TestOlderLandlock(t *testing.T) {
 			for _, writable := range []bool{true, false} {
 				t.Run(s.name+"/"+strconv.Itoa(abi)+"/writable="+strconv.FormatBool(writable), func(t *testing.T) {
 					t.Parallel()
+					s := s.strange()
+					s.abi = strconv.Itoa(abi)
 					base := battlefield(t, s.child)
-					o := s.order(t, base, landlock)
-					o.Program = filepath.Join(base, "program")
-					o.Args = []string{o.Program, attackVerb, base, strconv.Itoa(startBystander(t, s, base))}
-					o.Paths = []sandbox.Path{{Path: filepath.Join(base, "rule"), Writable: writable}}
-					text, err := json.Marshal(o)
-					if err != nil {
-						t.Fatal(err)
-					}
-					out, _ := s.run(t, o.Program, gatewayVerb, string(text), strconv.Itoa(abi)).Output()
-					var got []string
-					if err := json.Unmarshal(out, &got); err != nil {
-						t.Fatalf("%v: %s", err, out)
-					}
+					got := s.attack(t, base, s.order(t, base, landlock), writable)
 					if abi < 6 {
 						got = slices.DeleteFunc(got, func(name string) bool { return slices.Contains(signals, name) })
 					}
 					if abi < 3 && writable {
 						// The filter cannot tell where.
-						got = append(got, "cut short in the rule's path")
+						got = append(got, "cut short")
 					}
-					compare(t, got, landlock, writable)
+					compare(t, got, landlock, writable, false)
 				})
 			}
-		}
-	}
-}
-
-// compare wants what the table says.
-func compare(t *testing.T, got []string, l sandbox.Level, writable bool) {
-	t.Helper()
-	for _, a := range attacks {
-		expected := a.reading
-		if writable {
-			expected = a.writing
-		}
-		if want := slices.Contains(expected, l); slices.Contains(got, a.name) != want {
-			t.Errorf("%s: succeeds %v, want %v", a.name, !want, want)
 		}
 	}
 }

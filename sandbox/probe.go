@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,7 +79,7 @@ func rehearse(self string, p plan) error {
 		Paths: []Path{{Path: dir}}, Least: p.Level, Most: p.Level,
 	}
 	if os.Geteuid() == 0 {
-		o.User = &User{UID: nobodyID, GID: nobodyID}
+		o.User = anyone()
 	}
 	o, closeOpened, err := o.openPaths()
 	if err != nil {
@@ -94,6 +96,20 @@ func rehearse(self string, p plan) error {
 	return err
 }
 
+// anyone is a user whom root may become: nobody, or where a namespace of users
+// has none, root itself.
+func anyone() *User {
+	for _, file := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
+		has := func(m syscall.SysProcIDMap) bool {
+			return m.ContainerID <= nobodyID && nobodyID-m.ContainerID < m.Size
+		}
+		if !slices.ContainsFunc(everyone(file), has) {
+			return &User{}
+		}
+	}
+	return &User{UID: nobodyID, GID: nobodyID}
+}
+
 // landlockHint says what would give Landlock.
 func (h host) landlockHint() string {
 	switch {
@@ -101,6 +117,9 @@ func (h host) landlockHint() string {
 		return "landlock: this kernel has it switched off; add landlock to the lsm= parameter of its command line"
 	case errors.Is(h.abiErr, unix.EPERM), errors.Is(h.abiErr, unix.EACCES):
 		return "landlock: the container's filter of system calls forbids it; update the container runtime, or allow landlock_create_ruleset, landlock_add_rule and landlock_restrict_self"
+	}
+	if h.abi >= leastABI {
+		return fmt.Sprintf("landlock: this kernel has version %d of it, and still refuses", h.abi)
 	}
 	return fmt.Sprintf("landlock: this kernel has version %d of it, and %d is needed; use Linux 5.19 or later with CONFIG_SECURITY_LANDLOCK", h.abi, leastABI)
 }

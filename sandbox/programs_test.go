@@ -37,9 +37,9 @@ func remote(file string, words []string) int {
 	return beGateway(string(text), sandbox.Start)
 }
 
-// serve writes an order for a server and returns the command that stands for
-// ssh towards it.
-func serve(t *testing.T, base string, o sandbox.Order) string {
+// serve writes an order for a server and returns the command of the starter that
+// stands for ssh towards it.
+func (s starter) serve(t *testing.T, base string, o sandbox.Order) string {
 	t.Helper()
 	text, err := json.Marshal(o)
 	if err == nil {
@@ -48,7 +48,7 @@ func serve(t *testing.T, base string, o sandbox.Order) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Join([]string{filepath.Join(base, "program"), remoteVerb, filepath.Join(base, "order.json")}, " ")
+	return strings.Join(s.words(base, remoteVerb, filepath.Join(base, "order.json")), " ")
 }
 
 // yard makes the folders of a client and a server: the first is the gateway's
@@ -136,24 +136,26 @@ func rsyncs(t *testing.T) []string {
 
 func TestRsyncKeepsEverythingAtEachLevel(t *testing.T) {
 	for _, program := range rsyncs(t) {
-		each(t, starters(), levels, func(t *testing.T, s starter, l sandbox.Level) {
-			base, client, server := yard(t, s)
-			source, back := filepath.Join(client, "source"), filepath.Join(client, "back")
-			tree(t, source, s)
-			o := s.order(t, base, l)
-			o.Program, o.Env = filepath.Join(base, "rsync"), []string{"HOME=/nonexistent"}
-			copyFile(t, program, o.Program)
-			o.Dir, o.Umask = server, 0o022
-			o.Paths = []sandbox.Path{{Path: server, Writable: true}}
-			s.client(t, nil, "/usr/bin/rsync", "-aHAX", "--numeric-ids", "-e", serve(t, base, o), source+"/", "x:"+server+"/dest/")
-			s.client(t, nil, "/usr/bin/rsync", "-aHAX", "-e", serve(t, base, o), "--delete", source+"/", "x:"+server+"/dest/")
-			o.Paths[0].Writable = false
-			s.client(t, nil, "/usr/bin/rsync", "-aHAX", "-e", serve(t, base, o), "x:"+server+"/dest/", back+"/")
-			differences := s.client(t, nil, "/usr/bin/rsync", "-nic", "-rlptDHAX", "--delete", source+"/", back+"/")
-			if differences != "" {
-				t.Errorf("came back differently:\n%s", differences)
-			}
-		})
+		each(t, starters(), levels, func(t *testing.T, s starter, l sandbox.Level) { testRsync(t, s, l, program) })
+	}
+}
+
+func testRsync(t *testing.T, s starter, l sandbox.Level, program string) {
+	base, client, server := yard(t, s)
+	source, back := filepath.Join(client, "source"), filepath.Join(client, "back")
+	tree(t, source, s)
+	o := s.order(t, base, l)
+	o.Program, o.Env = filepath.Join(base, "rsync"), []string{"HOME=/nonexistent"}
+	copyFile(t, program, o.Program)
+	o.Dir, o.Umask = server, 0o022
+	o.Paths = []sandbox.Path{{Path: server, Writable: true}}
+	s.client(t, nil, "/usr/bin/rsync", "-aHAX", "--numeric-ids", "-e", s.serve(t, base, o), source+"/", "x:"+server+"/dest/")
+	s.client(t, nil, "/usr/bin/rsync", "-aHAX", "-e", s.serve(t, base, o), "--delete", source+"/", "x:"+server+"/dest/")
+	o.Paths[0].Writable = false
+	s.client(t, nil, "/usr/bin/rsync", "-aHAX", "-e", s.serve(t, base, o), "x:"+server+"/dest/", back+"/")
+	differences := s.client(t, nil, "/usr/bin/rsync", "-nic", "-rlptDHAX", "--delete", source+"/", back+"/")
+	if differences != "" {
+		t.Errorf("came back differently:\n%s", differences)
 	}
 }
 
@@ -213,7 +215,7 @@ func newBorg(t *testing.T, s starter, l sandbox.Level) borgServer {
 	}
 	o.Paths = []sandbox.Path{{Path: server, Writable: true}}
 	b.env = []string{
-		"BORG_RSH=" + serve(t, base, o), "BORG_BASE_DIR=" + filepath.Join(client, "borg"), "BORG_REPO=ssh://x" + b.repo,
+		"BORG_RSH=" + s.serve(t, base, o), "BORG_BASE_DIR=" + filepath.Join(client, "borg"), "BORG_REPO=ssh://x" + b.repo,
 		"BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes", "BORG_SELFTEST=disabled", "LANG=C.UTF-8",
 	}
 	return b

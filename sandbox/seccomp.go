@@ -20,7 +20,7 @@ const (
 
 // newestCall is the last system call of Linux 6.18 (file_setattr). What comes
 // after it is not there, as far as a child can tell.
-const newestCall = 469
+const newestCall = fileSetattr
 
 // answer is what a call gets that must not be made.
 type answer uint32
@@ -42,15 +42,20 @@ var forbiddenCalls = []uint32{
 	// The tree of mounts and the root.
 	unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT,
 	unix.SYS_FSOPEN, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR,
-	unix.SYS_UNSHARE, unix.SYS_SETNS,
+	unix.SYS_UNSHARE, unix.SYS_SETNS, statmount, listmount, openTreeAttr,
 	// Files that no path leads to.
 	unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_NAME_TO_HANDLE_AT, unix.SYS_MEMFD_CREATE,
 	// Other processes.
 	unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PROCESS_MADVISE,
-	unix.SYS_KCMP, unix.SYS_PIDFD_GETFD,
+	unix.SYS_KCMP, unix.SYS_PIDFD_GETFD, unix.SYS_GET_ROBUST_LIST,
 	// Ways out by what is shared: sockets, and what lives outside the tree.
-	unix.SYS_SOCKET, unix.SYS_SHMGET, unix.SYS_MSGGET, unix.SYS_SEMGET, unix.SYS_MQ_OPEN,
-	unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_FANOTIFY_INIT,
+	// A pair of sockets, which is allowed, is connected and stays so.
+	unix.SYS_SOCKET, unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_ACCEPT4,
+	unix.SYS_SHMGET, unix.SYS_SHMAT, unix.SYS_SHMCTL, unix.SYS_MSGGET, unix.SYS_MSGSND, unix.SYS_MSGRCV, unix.SYS_MSGCTL,
+	unix.SYS_SEMGET, unix.SYS_SEMCTL, unix.SYS_MQ_OPEN, unix.SYS_MQ_UNLINK,
+	unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY,
+	// Who does what with files that the child may not open.
+	unix.SYS_FANOTIFY_INIT, unix.SYS_INOTIFY_INIT1,
 	// Wide parts of the kernel with many holes in the past.
 	unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD,
 	// The machine.
@@ -73,8 +78,29 @@ var changingCalls = []uint32{
 	unix.SYS_FCHMOD, unix.SYS_FCHMODAT, unix.SYS_FCHMODAT2, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_UTIMENSAT,
 	unix.SYS_SETXATTR, unix.SYS_LSETXATTR, unix.SYS_FSETXATTR, unix.SYS_REMOVEXATTR, unix.SYS_LREMOVEXATTR, unix.SYS_FREMOVEXATTR,
 	unix.SYS_TRUNCATE, unix.SYS_MKNODAT, unix.SYS_MKDIRAT, unix.SYS_UNLINKAT, unix.SYS_SYMLINKAT, unix.SYS_LINKAT, unix.SYS_RENAMEAT2,
-	463, 466, 469, // setxattrat, removexattrat, file_setattr
+	setxattrat, removexattrat, fileSetattr,
 }
+
+// changingControls do the same by ioctl (linux/fs.h, linux/fsverity.h,
+// linux/fscrypt.h), and need no more than a file that is open for reading.
+var changingControls = []uint32{
+	unix.FS_IOC_SETFLAGS,
+	0x401c5820, // FS_IOC_FSSETXATTR
+	0x40087602, // FS_IOC_SETVERSION
+	unix.FS_IOC_ENABLE_VERITY,
+	unix.FS_IOC_SET_ENCRYPTION_POLICY,
+}
+
+// System calls that are too new for the list of Go (asm-generic/unistd.h). All
+// architectures share their numbers.
+const (
+	statmount     = 457
+	listmount     = 458
+	setxattrat    = 463
+	removexattrat = 466
+	openTreeAttr  = 467
+	fileSetattr   = 469
+)
 
 // namingCalls are made with the number of a process, of which they change
 // something. Zero is the caller and is allowed; in a process namespace the other
@@ -94,6 +120,10 @@ var strayingCalls = []uint32{
 var signallingCalls = []uint32{
 	unix.SYS_RT_SIGQUEUEINFO, unix.SYS_RT_TGSIGQUEUEINFO, unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_SEND_SIGNAL,
 }
+
+// socketTypes are the bits of a socket's type that are not flags
+// (linux/net.h).
+const socketTypes = 0xf
 
 // fileSetOwner is FIOSETOWN (asm-generic/sockios.h).
 const fileSetOwner = 0x8901
@@ -183,7 +213,7 @@ func calls(h held) filter {
 	if h.self != 0 {
 		f.holdSignals(uint32(h.self))
 	}
-	f.judgeArguments()
+	f.judgeArguments(h)
 	f.give(unix.SECCOMP_RET_ALLOW)
 	return f
 }
@@ -204,10 +234,15 @@ func (h held) forbidden() []uint32 {
 }
 
 // judgeArguments adds the calls that are allowed in part.
-func (f *filter) judgeArguments() {
+func (f *filter) judgeArguments(h held) {
+	// A datagram may be sent to anybody even by one of a pair.
 	f.when(unix.SYS_SOCKETPAIR, func(f *filter) {
 		f.argument(0)
 		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.AF_UNIX, 1, 0)
+		f.give(refused)
+		f.argument(1)
+		f.add(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, socketTypes, 0, 0)
+		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.SOCK_STREAM, 1, 0)
 		f.give(refused)
 	})
 	f.when(unix.SYS_CLONE, func(f *filter) {
@@ -224,7 +259,11 @@ func (f *filter) judgeArguments() {
 	// The first two put words into a terminal as if its user had typed them.
 	// The others, and those of fcntl, have the kernel send a signal to a
 	// process of the caller's choice.
-	f.refuseArgument(unix.SYS_IOCTL, 1, unix.TIOCSTI, unix.TIOCLINUX, fileSetOwner, unix.SIOCSPGRP)
+	controls := []uint32{unix.TIOCSTI, unix.TIOCLINUX, fileSetOwner, unix.SIOCSPGRP}
+	if !h.writable {
+		controls = append(controls, changingControls...)
+	}
+	f.refuseArgument(unix.SYS_IOCTL, 1, controls...)
 	f.refuseArgument(unix.SYS_FCNTL, 1, unix.F_SETOWN, unix.F_SETOWN_EX, unix.F_SETSIG)
 }
 

@@ -8,6 +8,7 @@ const auditArchitecture = unix.AUDIT_ARCH_X86_64
 var architectureCalls = []uint32{
 	unix.SYS_IOPL, unix.SYS_IOPERM, unix.SYS_MODIFY_LDT, unix.SYS_USELIB, unix.SYS_CREATE_MODULE,
 	unix.SYS_MEMFD_SECRET, unix.SYS_KEXEC_FILE_LOAD,
+	unix.SYS_ACCEPT, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP, unix.SYS_INOTIFY_INIT,
 }
 
 // architectureChanges are the older spellings of changing calls.

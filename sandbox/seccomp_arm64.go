@@ -7,7 +7,9 @@ const auditArchitecture = unix.AUDIT_ARCH_AARCH64
 // architectureCalls are forbidden ones that not every architecture has. Of the
 // older spellings of changing calls arm64 has only one.
 var (
-	architectureCalls   = []uint32{unix.SYS_MEMFD_SECRET, unix.SYS_KEXEC_FILE_LOAD}
+	architectureCalls = []uint32{
+		unix.SYS_MEMFD_SECRET, unix.SYS_KEXEC_FILE_LOAD, unix.SYS_ACCEPT, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP,
+	}
 	architectureChanges = []uint32{unix.SYS_RENAMEAT}
 )
 
