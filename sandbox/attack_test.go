@@ -81,7 +81,9 @@ var (
 	ending = []sandbox.Level{namespaces, full}
 )
 
-// signals are the attacks that an older Landlock lets through.
+// signals are the attacks that an older Landlock lets through. They send what
+// programs ignore by default, but not SIGCONT: that, the kernel lets everyone send
+// who shares a session of terminals.
 var signals = []string{"signal a process", "signal a process by its handle", "queue a signal for a process"}
 
 // limited is how many processes the child of the table may have, and how many
@@ -216,22 +218,22 @@ var chapters = []chapter{
 		{"see a process", func(w world) error { return unix.Stat(w.proc(""), new(unix.Stat_t)) }, visible, visible, nil},
 		{"ask whether a process lives", func(w world) error { return lives(w.other) }, visible, visible, nil},
 		{"read a process's environment", func(w world) error { return opened(w.proc("environ"), unix.O_RDONLY) }, unheld, unheld, unheld},
-		{"open a process's memory", func(w world) error { return opened(w.proc("mem"), unix.O_RDWR) }, unheld, unheld, unheld},
+		{"open a process's memory through /proc", func(w world) error { return opened(w.proc("mem"), unix.O_RDWR) }, unheld, unheld, unheld},
 		{"use a process's descriptor", func(w world) error { return opened(w.proc("fd/2"), unix.O_WRONLY) }, unheld, unheld, unheld},
 		{"read a file through a process's root", func(w world) error { return opened(w.proc("root")+w.file(), unix.O_RDONLY) }, unheld, unheld, unheld},
 		{"enter a process's namespaces", func(w world) error { return joined(w.proc("ns/uts")) }, never, never, nil},
-		{"signal a process", func(w world) error { return unix.Kill(w.other, unix.SIGCONT) }, unheld, unheld, nil},
+		{"signal a process", func(w world) error { return unix.Kill(w.other, unix.SIGWINCH) }, unheld, unheld, nil},
 		{"signal a process by its handle", func(w world) error { return signalHandle(w.other) }, unheld, unheld, nil},
 		{"queue a signal for a process", func(w world) error { return queueSignal(w.other) }, unheld, unheld, nil},
 		{"have the kernel signal a process", func(w world) error { return kernelSignal(w.other) }, never, never, nil},
 		{"trace a process", func(w world) error { return traced(w, w.other) }, never, never, nil},
-		{"read a process's memory", func(w world) error { return call(unix.SYS_PROCESS_VM_READV, uintptr(w.other), 0, 0) }, never, never, nil},
-		{"write a process's memory", func(w world) error { return call(unix.SYS_PROCESS_VM_WRITEV, uintptr(w.other), 0, 0) }, never, never, nil},
+		{"read a process's memory by a call", func(w world) error { return call(unix.SYS_PROCESS_VM_READV, uintptr(w.other), 0, 0) }, never, never, nil},
+		{"write a process's memory by a call", func(w world) error { return call(unix.SYS_PROCESS_VM_WRITEV, uintptr(w.other), 0, 0) }, never, never, nil},
 		{"limit a process", func(w world) error { return limitOther(w.other) }, never, never, nil},
 		{"slow a process down", func(w world) error { return unix.Setpriority(unix.PRIO_PROCESS, w.other, 19) }, never, never, nil},
 		{"pin a process", func(w world) error { return unix.SchedSetaffinity(w.other, &unix.CPUSet{1}) }, never, never, nil},
 		{"trace its parent", func(w world) error { return traced(w, os.Getppid()) }, never, never, nil},
-		{"leave the group that ends with the session", func(w world) error { return runs(nil, w.program, attackVerb, leaveWord) }, ending, ending, nil},
+		{"leave its group (a namespace of processes ends with the session even so)", func(w world) error { return runs(nil, w.program, attackVerb, leaveWord) }, ending, ending, nil},
 		{"give the gateway a child", func(w world) error {
 			return present(forked(&syscall.SysProcAttr{Cloneflags: unix.CLONE_PARENT}, w.program, attackVerb))
 		}, never, never, nil},

@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -212,12 +213,12 @@ func signalHandle(pid int) error {
 		return err
 	}
 	defer unix.Close(fd)
-	return unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0)
+	return unix.PidfdSendSignal(fd, unix.SIGWINCH, nil, 0)
 }
 
 func queueSignal(pid int) error {
-	info := unix.Siginfo{Signo: int32(unix.SIGCONT), Code: -1}
-	_, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(unix.SIGCONT), uintptr(unsafe.Pointer(&info)))
+	info := unix.Siginfo{Signo: int32(unix.SIGWINCH), Code: -1}
+	_, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(unix.SIGWINCH), uintptr(unsafe.Pointer(&info)))
 	if errno != 0 {
 		return errno
 	}
@@ -282,6 +283,10 @@ const (
 	threadsWord    = "threads"
 	traceWord      = "trace"
 	descriptorWord = "descriptor"
+	// waitWord and memoryWord attack nobody: the one waits until its input
+	// ends, the other takes memory.
+	waitWord   = "wait"
+	memoryWord = "memory"
 )
 
 // tryAlone reports whether the attack with a name succeeds.
@@ -305,8 +310,30 @@ func tryAlone(word string, args []string) bool {
 		return err == nil && unix.PtraceSeize(pid) == nil
 	case descriptorWord:
 		becomeOpened(args[0])
+	case waitWord:
+		fmt.Fprint(os.Stdout, "w")
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return err == nil
+	case memoryWord:
+		fmt.Fprint(os.Stdout, exhaust())
+		return true
 	}
 	return false
+}
+
+// exhaust uses two GiB and says whether it could.
+func exhaust() string {
+	const piece = 128 << 20
+	for range 2 << 30 / piece {
+		memory, err := unix.Mmap(-1, 0, piece, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+		if err != nil {
+			return "refused"
+		}
+		for i := 0; i < len(memory); i += os.Getpagesize() {
+			memory[i] = 1
+		}
+	}
+	return "taken"
 }
 
 // leaks reports whether anything but the streams is open.

@@ -18,7 +18,7 @@ import (
 // and is held more closely, for lack of a namespace that would end with it.
 var (
 	learnt      = []string{"ask whether a process lives"}
-	heldClosely = append([]string{"leave the group that ends with the session"}, signals...)
+	heldClosely = append([]string{"leave its group (a namespace of processes ends with the session even so)"}, signals...)
 )
 
 func TestHostPIDsStopAsMuch(t *testing.T) {
