@@ -3,7 +3,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -45,7 +44,8 @@ func (c *client) home(tool string) string {
 
 // addClient reads "NAME [key=A,B] [FIELD=VALUE...] RULE..." where RULE is
 // rsync:PATH[,option=value...] or borg:PATH[,...], makes the keys that are not there
-// yet, and remembers the client until the server starts.
+// yet, and remembers the client until the server starts. The option owner=UID is
+// the script's own: it gives the folder to that user.
 func (w *world) addClient(args ...string) (*client, error) {
 	if len(args) == 0 {
 		return nil, errors.New("usage: client NAME [key=A,B] [FIELD=VALUE...] RULE")
@@ -147,7 +147,7 @@ func (c *client) yaml(w *world) (string, error) {
 	b.WriteString("allow:\n")
 	for _, r := range c.rules {
 		fmt.Fprintf(&b, "  - %s: %q\n", r.tool, r.path)
-		for _, option := range r.options {
+		for _, option := range w.written(r) {
 			key, value, _ := strings.Cut(option, "=")
 			fmt.Fprintf(&b, "    %s: %s\n", key, value)
 		}
@@ -167,19 +167,6 @@ func (w *world) writeClients(folder string) error {
 		}
 	}
 	return nil
-}
-
-// give makes the server's user the owner of a tree.
-func (w *world) give(tree string) error {
-	if w.uid < 0 {
-		return nil
-	}
-	return filepath.WalkDir(tree, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(path, w.uid, w.uid)
-	})
 }
 
 func splitAddress(address string) (host, port string, err error) { return net.SplitHostPort(address) }

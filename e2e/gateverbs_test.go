@@ -174,16 +174,49 @@ func verbAttackFiles(ts *testscript.TestScript, w *world, args []string) error {
 	)
 }
 
+// asksForLevel puts the world's level into the file that init wrote, where it is
+// not the one that a host gives by itself.
+func (w *world) asksForLevel() error {
+	if w.level == full {
+		return nil
+	}
+	file := w.path("gw/postern.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	for _, key := range []string{"require", "most"} {
+		before, after, found := strings.Cut(string(text), "#"+key+": full")
+		if !found {
+			return fmt.Errorf("init writes no %s that could be changed", key)
+		}
+		text = []byte(before + key + ": " + w.level + after)
+	}
+	return os.WriteFile(file, text, 0o600)
+}
+
 // verbQuickStart initialises, adds a client and serves, with the commands alone.
 func verbQuickStart(ts *testscript.TestScript, w *world, _ []string) error {
 	if err := w.makeKey("laptop", "ed25519"); err != nil {
 		return err
 	}
-	if err := errors.Join(os.Mkdir(w.path("nas/laptop"), 0o755), os.Mkdir(w.path("nas/laptop.borg"), 0o755)); err != nil {
+	user := w.children()
+	if user == root {
+		user = backupUser
+	}
+	for _, folder := range []string{"nas/laptop", "nas/laptop.borg"} {
+		if err := errors.Join(os.Mkdir(w.path(folder), 0o755), os.Chown(w.path(folder), user, user)); err != nil {
+			return err
+		}
+	}
+	if err := w.give(w.path("gw")); err != nil {
 		return err
 	}
 	p, err := initPostern(w)
 	if err != nil {
+		return err
+	}
+	if err := w.asksForLevel(); err != nil {
 		return err
 	}
 	if _, err := w.postern("client", "add", "laptop", "--key", w.path("keys/laptop.pub"),

@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// insideArgs returns the words that start a command as the user uid (-1: as
+// insideArgs returns the words that start a command as the user uid (root: as
 // who we are) where each PATH=FOLDER has put the folder at path.
 func insideArgs(uid int, folders []string) []string {
 	args := []string{"inside"}
 	for _, f := range folders {
 		args = append(args, "-at", f)
 	}
-	if uid >= 0 {
+	if uid != root {
 		args = append(args, "-uid", strconv.Itoa(uid))
 	}
 	return append(args, "--")
@@ -46,7 +46,7 @@ func insideMain() {
 
 // inside does not return when all goes well.
 func inside(args []string) error {
-	uid := -1
+	uid := root
 	private := false
 	for len(args) > 1 && args[0] != "--" {
 		flag, value := args[0], args[1]
@@ -73,7 +73,7 @@ func inside(args []string) error {
 	if len(args) < 2 {
 		return fmt.Errorf("no command in %q", args)
 	}
-	if uid >= 0 {
+	if uid != root {
 		if err := become(uid); err != nil {
 			return fmt.Errorf("becoming user %d: %w", uid, err)
 		}
@@ -157,7 +157,15 @@ func newRootWith(name string) error {
 	if err := os.Mkdir(filepath.Join(staging, name), 0o755); err != nil {
 		return err
 	}
-	if err := unix.Chroot(staging); err != nil {
+	// Unlike chroot this leaves a root that user namespaces may be made in. The
+	// old one is stacked on it, and goes.
+	if err := os.Chdir(staging); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return err
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return err
 	}
 	return os.Chdir("/")

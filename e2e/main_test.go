@@ -32,6 +32,7 @@ import (
 const (
 	envBaseline = "POSTERN_E2E_BASELINE" // "sshd": every script against sshd
 	envBinary   = "POSTERN_E2E_BINARY"   // the postern that was built
+	envPlain    = "POSTERN_E2E_PLAIN"    // the same without the race detector
 	envRoot     = "POSTERN_E2E_ROOT"     // the folder that holds everything
 )
 
@@ -52,46 +53,53 @@ func (s suite) Run() int {
 	// Scripts wait more than they compute. A -parallel that was given wins: it
 	// is read after this.
 	flag.Set("test.parallel", strconv.Itoa(3*runtime.NumCPU()))
-	root, err := os.MkdirTemp("", "postern-e2e-")
+	folder, err := os.MkdirTemp("", "postern-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(root)
-	if err := prepare(root); err != nil {
+	defer os.RemoveAll(folder)
+	if err := prepare(folder); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
 	return s.m.Run()
 }
 
-// prepare checks the tools and builds the binary under test below root.
-func prepare(root string) error {
+// prepare checks the tools and builds the binary under test in the folder.
+func prepare(folder string) error {
 	// Servers that run as another user must reach the folders below.
-	if err := os.Chmod(root, 0o711); err != nil {
+	if err := os.Chmod(folder, 0o711); err != nil {
 		return err
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("the scripts need root, for owners, for users and for mounts of their own")
 	}
-	os.Setenv(envRoot, root)
+	os.Setenv(envRoot, folder)
 	if _, err := findTools(); err != nil {
 		return err
 	}
 	if onlyBaseline() {
 		return nil
 	}
-	binary := filepath.Join(root, "postern")
-	os.Setenv(envBinary, binary)
-	args := []string{"build", "-o", binary}
-	if raceEnabled {
-		args = append(args, "-race")
+	plain := filepath.Join(folder, "postern-plain")
+	os.Setenv(envBinary, plain)
+	os.Setenv(envPlain, plain)
+	if err := build(plain); err != nil || !raceEnabled {
+		return err
 	}
-	out, err := exec.Command("go", append(args, "../cmd/postern")...).CombinedOutput()
-	if err != nil {
+	watched := filepath.Join(folder, "postern")
+	os.Setenv(envBinary, watched)
+	return build(watched, "-race")
+}
+
+// build makes postern.
+func build(to string, flags ...string) error {
+	args := append(append([]string{"build", "-o", to}, flags...), "../cmd/postern")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("go build ../cmd/postern: %w\n%s", err, out)
 	}
-	return os.Chmod(binary, 0o755)
+	return os.Chmod(to, 0o755)
 }
 
 func onlyBaseline() bool { return os.Getenv(envBaseline) == "sshd" }

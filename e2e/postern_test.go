@@ -31,10 +31,8 @@ type postern struct {
 // startPostern initialises a gateway with the command that a person would use,
 // writes the configuration and the clients by hand, and serves.
 func startPostern(w *world) (server, error) {
-	for _, tree := range []string{"gw", "nas"} {
-		if err := w.give(w.path(tree)); err != nil {
-			return nil, err
-		}
+	if err := w.give(w.path("gw")); err != nil {
+		return nil, err
 	}
 	p, err := initPostern(w)
 	if err != nil {
@@ -75,6 +73,7 @@ func (w *world) writeConfig() error {
 		fmt.Sprintf("state: %q", w.path("gw/state")),
 		fmt.Sprintf("programs: {rsync: %q, borg: %q}", w.serverProgram(), w.tools["borg"]),
 	}
+	lines = append(lines, w.sandbox()...)
 	text := strings.Join(append(lines, w.config...), "\n") + "\n"
 	return os.WriteFile(w.path("gw/postern.yaml"), []byte(text), 0o600)
 }
@@ -82,9 +81,9 @@ func (w *world) writeConfig() error {
 // command returns postern with --config, as the user and in the folders of the
 // world.
 func (w *world) command(verb string, args ...string) *exec.Cmd {
-	args = append([]string{os.Getenv(envBinary), verb, "--config", w.path("gw/postern.yaml")}, args...)
-	if w.uid >= 0 || len(w.folders) > 0 {
-		args = append(insideArgs(w.uid, w.folders), args...)
+	args = append([]string{w.binary, verb, "--config", w.path("gw/postern.yaml")}, args...)
+	if w.gateway != root || len(w.folders) > 0 {
+		args = append(insideArgs(w.gateway, w.folders), args...)
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = "/"

@@ -370,7 +370,7 @@ func TestRawLogins(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	w := newTestWorld(t)
+	w := newTestWorld(t, atFull)
 	if err := w.makeKey("weak", "rsa:2048"); err != nil {
 		t.Fatal(err)
 	}

@@ -117,6 +117,11 @@ var kindsOfDifference = []string{
 
 // sameTree lists what differs between two trees, at most 40 lines.
 func sameTree(a, b string, ignore, skip []string) ([]string, error) {
+	return (&world{}).sameTree(a, b, ignore, skip)
+}
+
+// sameTree is [sameTree] that knows how links look on the world's server.
+func (w *world) sameTree(a, b string, ignore, skip []string) ([]string, error) {
 	for _, kind := range ignore {
 		if !slices.Contains(kindsOfDifference, kind) {
 			return nil, fmt.Errorf("cannot ignore %q, only %q", kind, kindsOfDifference)
@@ -130,6 +135,8 @@ func sameTree(a, b string, ignore, skip []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.readInert(left)
+	w.readInert(right)
 	var found []string
 	for _, name := range slices.Sorted(maps.Keys(left)) {
 		other, ok := right[name]

@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"flag"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,7 +31,7 @@ func TestRsync(t *testing.T) {
 	} {
 		t.Run(v.client+"-to-"+v.server, func(t *testing.T) {
 			t.Parallel()
-			runScripts(t, files, set{versions: v, baseline: onlyBaseline()})
+			runScripts(t, files, set{versions: v, manner: atFull, baseline: onlyBaseline()})
 		})
 	}
 }
@@ -39,7 +41,7 @@ func TestBorgModes(t *testing.T) {
 	for _, mode := range []string{"none", "authenticated", "authenticated-blake2", "repokey", "repokey-blake2", "keyfile", "keyfile-blake2"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			runScripts(t, scripts(t, "borgmodes"), set{versions: asNow, baseline: onlyBaseline(), env: []string{"mode=" + mode}})
+			runScripts(t, scripts(t, "borgmodes"), set{versions: asNow, manner: atFull, baseline: onlyBaseline(), env: []string{"mode=" + mode}})
 		})
 	}
 }
@@ -47,14 +49,14 @@ func TestBorgModes(t *testing.T) {
 // TestSame runs what else behaves as under sshd: large trees, other clients,
 // killed ones, borg, recipes.
 func TestSame(t *testing.T) {
-	runScripts(t, scripts(t, "same"), set{versions: asNow, baseline: onlyBaseline()})
+	runScripts(t, scripts(t, "same"), set{versions: asNow, manner: atFull, baseline: onlyBaseline()})
 }
 
 // TestAsUnderSSHD runs against sshd, whatever the environment says, the scripts
 // whose outcome is the least obvious.
 func TestAsUnderSSHD(t *testing.T) {
 	files := named("rsync/searchable_parent", "rsync/fifo_source", "rsync/single_file", "rsync/exit_status", "same/client_killed", "same/session_ends")
-	runScripts(t, files, set{versions: asNow, baseline: true})
+	runScripts(t, files, set{versions: asNow, manner: atFull, baseline: true})
 }
 
 // TestGate runs what only postern does.
@@ -62,7 +64,44 @@ func TestGate(t *testing.T) {
 	if onlyBaseline() {
 		return
 	}
-	runScripts(t, scripts(t, "gate"), set{versions: asNow})
+	runScripts(t, scripts(t, "gate"), set{versions: asNow, manner: atFull})
+	runScripts(t, named("gate/links"), set{versions: versions{oldRsync, oldRsync}, manner: atFull})
+}
+
+// manners are the other levels, and the other users. POSTERN_E2E_BASELINE=sshd
+// compares those of each user.
+var manners = []manner{
+	{level: namespaces}, {level: landlock}, {level: none},
+	{level: full, owner: backupUser}, {level: full, gateway: backupUser}, {level: landlock, gateway: backupUser},
+}
+
+// whole repeats at the other levels and with the other users what takes long, too:
+// the heaviest scripts, each encryption mode of borg, and all pairs of versions.
+var whole = flag.Bool("whole", false, "leave nothing out at any level")
+
+// heavy are the scripts that only -whole repeats.
+var heavy = named("same/one_gib", "same/many_files", "same/thirty_connections", "same/rekey")
+
+// TestManners runs every script at every level of confinement, and as the users
+// that a gateway and its children can be. What differs a script says itself, by
+// a condition.
+func TestManners(t *testing.T) {
+	for _, m := range manners {
+		t.Run(m.String(), func(t *testing.T) {
+			t.Parallel()
+			s := set{versions: asNow, manner: m, baseline: onlyBaseline(), binary: os.Getenv(envPlain), env: []string{"mode=repokey-blake2"}}
+			files := slices.Concat(scripts(t, "rsync"), scripts(t, "borgmodes"), scripts(t, "same"))
+			if !onlyBaseline() {
+				files = append(files, scripts(t, "gate")...)
+			}
+			runScripts(t, slices.DeleteFunc(files, func(file string) bool { return !*whole && slices.Contains(heavy, file) }), s)
+			s.versions = versions{oldRsync, oldRsync}
+			runScripts(t, named("gate/links", "gate/unheld"), s)
+			if *whole {
+				runScripts(t, scripts(t, "rsync"), s)
+			}
+		})
+	}
 }
 
 // named are scripts below testdata.
@@ -87,7 +126,9 @@ func scripts(t *testing.T, folder string) []string {
 // set is what a run of scripts has in common.
 type set struct {
 	versions
+	manner
 	baseline bool
+	binary   string // postern, if not the one with the race detector
 	env      []string
 }
 
@@ -129,9 +170,12 @@ func (s set) setup(env *testscript.Env) error {
 	if err := os.Chmod(env.WorkDir, 0o755); err != nil {
 		return err
 	}
-	w, err := newWorld(env.WorkDir, s.baseline)
+	w, err := newWorld(env.WorkDir, s.baseline, s.manner)
 	if err != nil {
 		return err
+	}
+	if s.binary != "" {
+		w.binary = s.binary
 	}
 	w.clientRsync, w.serverRsync = s.client, s.server
 	if err := w.useRsync(); err != nil {
@@ -144,7 +188,7 @@ func (s set) setup(env *testscript.Env) error {
 	}
 	env.Setenv("rsync_old", w.tools["rsync-"+oldRsync])
 	env.Setenv("rsync_new", w.tools["rsync-"+newRsync])
-	env.Setenv("postern", os.Getenv(envBinary))
+	env.Setenv("postern", w.binary)
 	tb := env.T().(testing.TB)
 	guard := time.AfterFunc(scriptTime, func() { w.giveUp(tb) })
 	env.Defer(func() {
@@ -179,6 +223,18 @@ func (s set) condition(name string) (bool, error) {
 		return s.baseline, nil
 	case "postern":
 		return !s.baseline, nil
+	case full, namespaces, landlock, none:
+		return !s.baseline && s.level == name, nil
+	case "held": // nothing can be opened outside
+		return !s.baseline && s.level != none, nil
+	case "blind": // nothing can be seen outside
+		return !s.baseline && (s.level == full || s.level == namespaces), nil
+	case "userns": // the children are in a user namespace
+		return !s.baseline && s.gateway != root && s.level != landlock && s.level != none, nil
+	case "root":
+		return s.children() == root, nil
+	case "root-gateway":
+		return s.gateway == root, nil
 	case "rsync-new-client":
 		return s.client == newRsync, nil
 	case "rsync-new-server":

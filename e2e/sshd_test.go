@@ -36,9 +36,6 @@ func startSSHD(w *world) (server, error) {
 	if err := w.writeSSHD(); err != nil {
 		return nil, err
 	}
-	if err := w.give(w.path("nas")); err != nil {
-		return nil, err
-	}
 	hostKey, err := w.publicKey("../gw/host")
 	if err != nil {
 		return nil, err
@@ -73,7 +70,7 @@ func (w *world) writeSSHD() error {
 	}
 	text := ""
 	for name, keys := range logins {
-		text += fmt.Sprintf("%s:x:%d:%d::%s:/bin/sh\n", name, max(w.uid, 0), max(w.uid, 0), w.path("outside"))
+		text += fmt.Sprintf("%s:x:%d:%d::%s:/bin/sh\n", name, w.children(), w.children(), w.path("outside"))
 		if err := os.WriteFile(w.path("gw/keys-"+name), []byte(strings.Join(keys, "\n")+"\n"), 0o644); err != nil {
 			return err
 		}
@@ -141,7 +138,7 @@ func (s *sshd) handle(conn *net.TCPConn) {
 	if err != nil {
 		return
 	}
-	args := insideArgs(-1, s.w.folders)
+	args := insideArgs(root, s.w.folders)
 	args = append(args[:len(args)-1], "-file", "/etc/passwd="+s.w.path("gw/passwd"), "-empty", "/run", "-folder", "/run/sshd",
 		"--", s.w.tools["sshd"], "-i", "-e", "-f", s.w.path("gw/sshd_config"))
 	cmd := exec.Command(args[0], args[1:]...)

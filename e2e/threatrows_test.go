@@ -8,6 +8,13 @@ const (
 	pull = "rsync --server --sender -logDtpre.iLsfxCIvu "
 )
 
+// The folders in which a borg runs. One that starts looks for a place for temporary
+// files by making one, and confined it finds only its own folder.
+const (
+	repository = "nas/k1/repo"
+	appended   = "nas/append"
+)
+
 // commandThreats are about the command itself: how it is split, and what it
 // names.
 func commandThreats() []threat {
@@ -41,15 +48,15 @@ func commandThreats() []threat {
 		{row: "A13", class: "exec", exec: "exec " + push + ". x"},
 		{row: "A14", class: "mkdir before rsync", exec: "mkdir -p /x && " + push + ". x", says: "--mkpath"},
 		{row: "A16", class: "harmless assignment", exec: "LC_ALL=C " + pull + ". x", want: harmless, without: []string{"LC_ALL"}},
-		{row: "A16", class: "assignment of an old borg", exec: "BORG_HOSTNAME_IS_UNIQUE=no borg serve", want: harmless},
+		{row: "A16", class: "assignment of an old borg", exec: "BORG_HOSTNAME_IS_UNIQUE=no borg serve", want: harmless, touches: repository},
 		{row: "A16", class: "assignment that loads code", exec: "LD_PRELOAD={nas}/k1/x.so " + pull + ". x"},
 		{row: "A16", class: "assignment of PATH", exec: "PATH={nas}/k1 " + pull + ". x"},
 		{row: "A17", class: "command after borg serve", exec: "borg serve; id"},
 		{row: "A17", class: "substitution in borg serve", exec: "borg serve --x $(id)"},
 		{row: "A17", class: "word that begins as serve", exec: "borg server"},
 		{row: "A19", class: "sudo before borg", exec: "sudo borg serve"},
-		{row: "A19", class: "names of borg 1", exec: "borg1 serve", want: harmless},
-		{row: "A19", class: "name with a version", exec: "borg-1.4 serve", want: harmless},
+		{row: "A19", class: "names of borg 1", exec: "borg1 serve", want: harmless, touches: repository},
+		{row: "A19", class: "name with a version", exec: "borg-1.4 serve", want: harmless, touches: repository},
 		{row: "A19", class: "borg elsewhere", exec: "/tmp/borg serve"},
 		{row: "A20", class: "command of 80 KiB", exec: pull + ". " + strings.Repeat("x", 80<<10)},
 		{row: "A20", class: "component of 5 KiB", exec: pull + ". " + strings.Repeat("x", 5<<10)},
@@ -88,7 +95,7 @@ func optionThreats() []threat {
 		deny("B8", "log file outside", push+`--log-file=../../outside/authorized_keys --log-file-format=ssh-ed25519\ AAAA . x`),
 		deny("B8", "log file inside", push+"--log-file=log . x"),
 		deny("B10", "list of names outside", pull+"--files-from=/etc/shadow . /"),
-		deny("B10", "list of names inside", pull+"--files-from=x . ."),
+		{row: "B10", class: "list of names inside", exec: pull + "--files-from=x . .", want: harmless},
 		deny("B11", "exclusions from a file", push+"--exclude-from=/etc/shadow . x"),
 		deny("B11", "filter from a file", push+`--filter=merge\ /etc/shadow . x`),
 		deny("B11", "filters of folders", "rsync --server -logDtprFe.iLsfxCIvu . x"),
@@ -105,11 +112,11 @@ func optionThreats() []threat {
 		deny("B16", "groups mapped", push+"--groupmap=*:0 . x"),
 		deny("B18", "modes of the server's side", push+"--chmod=u+s . x"),
 		deny("B20", "links followed", "rsync --server --sender -LogDtpre.iLsfxCIvu . a/secret"),
-		deny("B20", "folder links followed", pull+"-k . ."),
-		deny("B20", "unsafe links followed", pull+"--copy-unsafe-links . ."),
-		deny("B21", "folder links kept", "rsync --server -logDtpKre.iLsfxCIvu . x"),
-		deny("B22", "implied folders through a link", "rsync --server -logDtpRre.iLsfxCIvu --no-implied-dirs . ."),
-		deny("B22", "implied folders of a list", push+"--files-from=- --from0 --no-implied-dirs . ."),
+		{row: "B20", class: "folder links followed", exec: pull + "-k . .", want: harmless},
+		{row: "B20", class: "unsafe links followed", exec: pull + "--copy-unsafe-links . .", want: harmless},
+		{row: "B21", class: "folder links kept", exec: "rsync --server -logDtpKre.iLsfxCIvu . x", want: harmless},
+		{row: "B22", class: "implied folders through a link", exec: "rsync --server -logDtpRre.iLsfxCIvu --no-implied-dirs . .", want: harmless},
+		{row: "B22", class: "implied folders of a list", exec: push + "--files-from=- --from0 --no-implied-dirs . .", want: harmless},
 		deny("B23", "links not inert", push+"--no-munge-links . x"),
 		deny("B23", "insecure links", push+"--insecure-links . x"),
 		deny("B23", "sender trusted", push+"--trust-sender . x"),
@@ -126,7 +133,7 @@ func optionThreats() []threat {
 		{row: "B31", class: "yesterday inside the rule", exec: push + "--link-dest=../prev . d", want: harmless},
 		deny("B31", "yesterday outside", push+"--link-dest=../../k2 . d"),
 		deny("B31", "yesterday of somebody else", push+"--copy-dest={nas}/k2 . d"),
-		deny("B31", "yesterday through a link", push+"--compare-dest=../a . d"),
+		{row: "B31", class: "yesterday through a link", exec: push + "--compare-dest=../a . d", want: harmless},
 		deny("B32", "partial files outside", push+"--partial-dir={outside} . x"),
 		deny("B32", "partial files above", push+"--partial-dir=../../k2 . x"),
 		deny("B33", "suffix with a slash", push+"-b --suffix=/../../x . x"),
@@ -192,7 +199,7 @@ func environmentThreats() []threat {
 		{row: "F10", class: "env before rsync", exec: "env HOME={nas}/k1 " + pull + ". x"},
 		{row: "F12", class: "alias of popt", exec: "rsync exec --server {nas}/k1/x.sh"},
 		{row: "F12", class: "exec of popt after the server", exec: "rsync --server exec . x"},
-		{row: "F15", class: "umask of borg", exec: "borg serve --umask=000", want: harmless, without: []string{"000"}},
+		{row: "F15", class: "umask of borg", exec: "borg serve --umask=000", want: harmless, touches: repository, without: []string{"000"}},
 	}
 }
 
@@ -200,21 +207,21 @@ func environmentThreats() []threat {
 // command of borg.
 func borgThreats() []threat {
 	rows := []threat{
-		{row: "G1", class: "wider restriction", exec: "borg serve --restrict-to-path /", want: harmless, without: []string{"\x00/\x00"}},
-		{row: "G1", class: "other repository", exec: "borg serve --restrict-to-repository={nas}/k2", want: harmless, without: []string{"k2"}},
-		{row: "G2", class: "quota of the client", host: "append", exec: "borg serve --storage-quota=1T", want: harmless, without: []string{"1T"}, with: []string{"--append-only"}},
-		{row: "G2", class: "append-only switched off", host: "append", exec: "borg serve --append-only=false", want: harmless, without: []string{"false"}, with: []string{"--append-only"}},
+		{row: "G1", class: "wider restriction", exec: "borg serve --restrict-to-path /", want: harmless, touches: repository, without: []string{"\x00/\x00"}},
+		{row: "G1", class: "other repository", exec: "borg serve --restrict-to-repository={nas}/k2", want: harmless, touches: repository, without: []string{"k2"}},
+		{row: "G2", class: "quota of the client", host: "append", exec: "borg serve --storage-quota=1T", want: harmless, touches: appended, without: []string{"1T"}, with: []string{"--append-only"}},
+		{row: "G2", class: "append-only switched off", host: "append", exec: "borg serve --append-only=false", want: harmless, touches: appended, without: []string{"false"}, with: []string{"--append-only"}},
 		{row: "G3", class: "profile into a file", exec: "borg serve --debug-profile {nas}/k1/profile"},
 		{row: "G3", class: "socket", exec: "borg serve --socket"},
 		{row: "G3", class: "socket at a path", exec: "borg serve --socket={nas}/k1/socket"},
 		{row: "G3", class: "remote path", exec: "borg serve --remote-path x"},
 		{row: "G3", class: "remote shell", exec: "borg serve --rsh sh"},
-		{row: "G3", class: "no lock", exec: "borg serve --bypass-lock", want: harmless, without: []string{"bypass"}},
+		{row: "G3", class: "no lock", exec: "borg serve --bypass-lock", want: harmless, touches: repository, without: []string{"bypass"}},
 		{row: "G3", class: "unknown option", exec: "borg serve --frobnicate"},
 		{row: "G3", class: "repository as an argument", exec: "borg serve {nas}/k1/repo"},
 		{row: "G5", class: "other backend", exec: "borg serve --rest --backend sftp://x/y", status: 127},
 		{row: "G5", class: "backend that climbs", exec: "borg serve --rest --backend FILE:../../etc", status: 127},
-		{row: "G6", class: "permissions of the client", exec: "borg serve --permissions=all", want: harmless, without: []string{"permissions"}},
+		{row: "G6", class: "permissions of the client", exec: "borg serve --permissions=all", want: harmless, touches: repository, without: []string{"permissions"}},
 		{row: "G14", class: "unbalanced quote", exec: "borg serve '"},
 		{row: "G15", class: "version probe", exec: "borg --version", want: answered, says: "borg 1.2.4"},
 	}
@@ -253,7 +260,7 @@ func modeThreats() []threat {
 		deny("K12", "log of a pull", "ro", pull+"--log-file=x . x"),
 		deny("K12", "batch of a pull", "ro", pull+"--write-batch=x . x"),
 		deny("K12", "push", "ro", push+". ."),
-		{row: "K14", class: "append-only is the gateway's", host: "append", exec: "borg serve", want: harmless, with: []string{"--append-only"}},
+		{row: "K14", class: "append-only is the gateway's", host: "append", exec: "borg serve", want: harmless, touches: appended, with: []string{"--append-only"}},
 	}
 	for _, option := range []string{
 		"--delete", "--del", "--delete-before", "--delete-during", "--delete-delay", "--delete-after", "--delete-excluded",

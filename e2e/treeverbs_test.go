@@ -13,13 +13,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// verbTree: mktree KIND FOLDER.
-func verbTree(ts *testscript.TestScript, _ *world, args []string) error {
-	return makeTree(args[0], ts.MkAbs(args[1]))
+// verbTree: mktree KIND FOLDER. What a verb makes belongs to the user of the
+// children, and links that it makes on the server are as a client would have
+// left them there.
+func verbTree(ts *testscript.TestScript, w *world, args []string) error {
+	path := ts.MkAbs(args[1])
+	if err := makeTree(args[0], path); err != nil {
+		return err
+	}
+	if w.munges(path) {
+		if err := mungeLinks(path); err != nil {
+			return err
+		}
+	}
+	return w.own(path)
 }
 
 // verbFile: mkfile FILE SIZE [SEED] makes a file of random bytes.
-func verbFile(ts *testscript.TestScript, _ *world, args []string) error {
+func verbFile(ts *testscript.TestScript, w *world, args []string) error {
 	size, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
@@ -34,12 +45,12 @@ func verbFile(ts *testscript.TestScript, _ *world, args []string) error {
 	if err := write(path, random(seed, size), 0o644); err != nil {
 		return err
 	}
-	return errors.Join(setTime(path, epoch), setTime(filepath.Dir(path), epoch))
+	return errors.Join(setTime(path, epoch), setTime(filepath.Dir(path), epoch), w.own(path))
 }
 
 // verbSparse: mksparse FILE SIZE ISLANDS makes a large file fast: holes, with
 // so many islands of a random MiB.
-func verbSparse(ts *testscript.TestScript, _ *world, args []string) error {
+func verbSparse(ts *testscript.TestScript, w *world, args []string) error {
 	size, err := strconv.ParseInt(args[1], 10, 64)
 	if err != nil {
 		return err
@@ -56,36 +67,47 @@ func verbSparse(ts *testscript.TestScript, _ *world, args []string) error {
 	if err := sparseFile(path, size, 1<<20, offsets...); err != nil {
 		return err
 	}
-	return errors.Join(setTime(path, epoch), setTime(filepath.Dir(path), epoch))
+	return errors.Join(setTime(path, epoch), setTime(filepath.Dir(path), epoch), w.own(path))
 }
 
 // verbFIFO: mkfifo PATH.
-func verbFIFO(ts *testscript.TestScript, _ *world, args []string) error {
+func verbFIFO(ts *testscript.TestScript, w *world, args []string) error {
 	path := ts.MkAbs(args[0])
 	if err := unix.Mkfifo(path, 0o644); err != nil {
 		return err
 	}
-	return setTime(path, epoch)
+	return errors.Join(setTime(path, epoch), w.own(path))
+}
+
+// verbOwn: own PATH... gives to the user of the children what the script has made
+// there by other means.
+func verbOwn(ts *testscript.TestScript, w *world, args []string) error {
+	for _, path := range args {
+		if err := w.own(ts.MkAbs(path)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // verbSetTimes: settimes FOLDER gives what a script made times of long ago.
 // rsync compares times by the second, so that a copy made in the same second as
 // its source keeps its own fraction, at some runs.
-func verbSetTimes(ts *testscript.TestScript, _ *world, args []string) error {
-	return setTimes(ts.MkAbs(args[0]))
+func verbSetTimes(ts *testscript.TestScript, w *world, args []string) error {
+	return errors.Join(setTimes(ts.MkAbs(args[0])), w.own(ts.MkAbs(args[0])))
 }
 
 // verbNextDay: nextday FOLDER N changes a mixed tree.
-func verbNextDay(ts *testscript.TestScript, _ *world, args []string) error {
+func verbNextDay(ts *testscript.TestScript, w *world, args []string) error {
 	day, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
 	}
-	return nextDay(ts.MkAbs(args[0]), day)
+	return errors.Join(nextDay(ts.MkAbs(args[0]), day), w.own(ts.MkAbs(args[0])))
 }
 
 // verbSameTree: sametree [-ignore KIND,KIND] [-skip GLOB] A B.
-func verbSameTree(ts *testscript.TestScript, _ *world, args []string) error {
+func verbSameTree(ts *testscript.TestScript, w *world, args []string) error {
 	var ignore, skip []string
 	for len(args) > 2 {
 		switch args[0] {
@@ -98,7 +120,7 @@ func verbSameTree(ts *testscript.TestScript, _ *world, args []string) error {
 		}
 		args = args[2:]
 	}
-	found, err := sameTree(ts.MkAbs(args[0]), ts.MkAbs(args[1]), ignore, skip)
+	found, err := w.sameTree(ts.MkAbs(args[0]), ts.MkAbs(args[1]), ignore, skip)
 	if err == nil && len(found) > 0 {
 		err = fmt.Errorf("%s and %s differ:\n%s", args[0], args[1], strings.Join(found, "\n"))
 	}
@@ -132,7 +154,7 @@ func verbOddNames(ts *testscript.TestScript, w *world, args []string) error {
 	}
 	for _, name := range names {
 		for _, copied := range []string{filepath.Join(nas, "odd", name), filepath.Join(back, name)} {
-			found, err := sameTree(filepath.Join(src, "folders", name), copied, nil, nil)
+			found, err := w.sameTree(filepath.Join(src, "folders", name), copied, nil, nil)
 			if err != nil || len(found) > 0 {
 				return fmt.Errorf("%q: %q %v", copied, found, err)
 			}

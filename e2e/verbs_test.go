@@ -45,6 +45,7 @@ func verbs() map[string]verb {
 		"mkfifo":      plain(verbFIFO),
 		"nextday":     plain(verbNextDay),
 		"settimes":    plain(verbSetTimes),
+		"own":         plain(verbOwn),
 		"sametree":    plain(verbSameTree),
 		"odd-names":   plain(verbOddNames),
 		"samefile":    verbSameFile,
@@ -53,6 +54,7 @@ func verbs() map[string]verb {
 		"refused":     plain(verbRefused),
 		"rejected":    plain(verbRejected),
 		"unchanged":   plain(verbUnchanged),
+		"contained":   plain(verbContained),
 		"idle":        plain(verbIdle),
 		"await-child": plain(verbAwaitChild),
 		"await-file":  plain(verbAwaitFile),
@@ -98,7 +100,7 @@ func verbServer(ts *testscript.TestScript, w *world, args []string) error {
 			if err != nil {
 				return err
 			}
-			w.uid = uid
+			w.gateway = uid
 		case "-at":
 			at, folder, _ := strings.Cut(args[1], "=")
 			w.folders = append(w.folders, at+"="+w.path(folder))
@@ -225,12 +227,28 @@ func verbUnchanged(ts *testscript.TestScript, w *world, args []string) error {
 	if err != nil {
 		return err
 	}
+	return before.whileRunning(ts, args)
+}
+
+// verbContained: contained COMMAND ARG... is unchanged for all that no rule is
+// about.
+func verbContained(ts *testscript.TestScript, w *world, args []string) error {
+	before, err := w.markOf(w.path("outside"), w.path("gw/clients.d"), w.path("gw/postern.yaml"))
+	if err != nil {
+		return err
+	}
+	return before.whileRunning(ts, args)
+}
+
+// whileRunning runs a command, whatever its result, and fails when what was marked
+// has changed.
+func (m mark) whileRunning(ts *testscript.TestScript, args []string) error {
 	var exit *exec.ExitError
 	if err := ts.Exec(args[0], args[1:]...); err != nil && !errors.As(err, &exit) {
 		return err
 	}
 	ts.Logf("[stdout]\n%s[stderr]\n%s", ts.ReadFile("stdout"), ts.ReadFile("stderr"))
-	return before.nothingChanged()
+	return m.nothingChanged()
 }
 
 // verbIdle waits until the server has ended all that it started.

@@ -32,7 +32,8 @@ type world struct {
 	clients []*client
 	config  []string // further lines of postern.yaml, each of them whole
 	folders []string // PATH=FOLDER: what only the server sees at PATH
-	uid     int      // the server's user; that of the test itself is -1
+	manner
+	binary string // postern
 
 	server server
 	hosts  []string // further blocks of ssh_config
@@ -50,12 +51,12 @@ type server interface {
 }
 
 // newWorld lays out the folders of a world below work, which exists.
-func newWorld(work string, baseline bool) (*world, error) {
+func newWorld(work string, baseline bool, m manner) (*world, error) {
 	tools, err := findTools()
 	if err != nil {
 		return nil, err
 	}
-	w := &world{work: work, tools: tools, baseline: baseline, uid: -1, clientRsync: newRsync, serverRsync: newRsync}
+	w := &world{work: work, tools: tools, baseline: baseline, manner: m, binary: os.Getenv(envBinary), clientRsync: newRsync, serverRsync: newRsync}
 	for _, name := range []string{"nas", "outside", "keys", "gw", "bin", "home", "server-bin"} {
 		if err := os.Mkdir(w.path(name), 0o755); err != nil && !os.IsExist(err) {
 			return nil, err
@@ -130,6 +131,9 @@ func (w *world) start() error {
 		if err := w.makeFolders(c); err != nil {
 			return err
 		}
+	}
+	if err := w.giveFolders(); err != nil {
+		return err
 	}
 	start := startPostern
 	if w.baseline {
@@ -215,7 +219,7 @@ func (w *world) run(name string, args ...string) (stdout, stderr string, status 
 }
 
 // newTestWorld is [newWorld] for a test that is no script.
-func newTestWorld(t *testing.T) *world {
+func newTestWorld(t *testing.T, m manner) *world {
 	t.Helper()
 	work, err := os.MkdirTemp(os.Getenv(envRoot), "go-")
 	if err != nil {
@@ -224,7 +228,7 @@ func newTestWorld(t *testing.T) *world {
 	if err := os.Chmod(work, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w, err := newWorld(work, false)
+	w, err := newWorld(work, false, m)
 	if err != nil {
 		t.Fatal(err)
 	}
