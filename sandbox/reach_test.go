@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -43,16 +44,17 @@ func TestScratch(t *testing.T) {
 func TestVirtualEnvironment(t *testing.T) {
 	base := publicDir(t)
 	dir := filepath.Join(base, "environment")
-	if out, err := exec.Command("/usr/bin/python3", "-m", "venv", "--without-pip", dir).CombinedOutput(); err != nil {
-		t.Skipf("needs a python3 that makes virtual environments: %s", out)
+	version, err := exec.Command("/usr/bin/python3", "-c", "import sys; print('python%d.%d' % sys.version_info[:2], end='')").Output()
+	if err != nil {
+		t.Skipf("needs /usr/bin/python3: %v", err)
 	}
-	modules, err := filepath.Glob(filepath.Join(dir, "lib/python3*/site-packages"))
-	if err != nil || len(modules) != 1 {
-		t.Fatal(modules, err)
-	}
+	modules := filepath.Join(dir, "lib", string(version), "site-packages")
 	script := filepath.Join(dir, "bin", "tool")
 	err = errors.Join(
-		os.WriteFile(filepath.Join(modules[0], "ours.py"), []byte("import hashlib, ctypes, subprocess\nword = hashlib.sha256(b'').hexdigest()[:4]\n"), 0o644),
+		os.MkdirAll(modules, 0o755), os.Mkdir(filepath.Dir(script), 0o755),
+		os.Symlink("/usr/bin/python3", filepath.Join(dir, "bin", "python3")),
+		os.WriteFile(filepath.Join(dir, "pyvenv.cfg"), []byte("home = /usr/bin\ninclude-system-site-packages = false\n"), 0o644),
+		os.WriteFile(filepath.Join(modules, "ours.py"), []byte("import hashlib, ctypes, subprocess\nword = hashlib.sha256(b'').hexdigest()[:4]\n"), 0o644),
 		os.WriteFile(script, []byte("#!"+dir+"/bin/python3\nimport ours, sys\nprint(ours.word, sys.prefix)\n"), 0o755))
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +68,67 @@ func TestVirtualEnvironment(t *testing.T) {
 	}
 }
 
+// Where /usr is merged into the root, and where the tree is laid out otherwise, a
+// program and its interpreter lie behind links. The shell's own loader may be any:
+// here it is named as musl's would be.
+func TestProgramsBehindLinks(t *testing.T) {
+	base, err := os.MkdirTemp("/tmp", "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(base)
+	sh := filepath.Join(base, "usr/bin/sh")
+	err = errors.Join(
+		os.Chmod(base, 0o755), os.MkdirAll(filepath.Dir(sh), 0o755), os.Symlink("usr/bin", filepath.Join(base, "bin")),
+		os.Symlink(base+"/bin", filepath.Join(base, "sbin")),
+		os.WriteFile(filepath.Join(base, "usr/bin/tool"), []byte("#!"+base+"/sbin/sh\necho ran\n"), 0o755))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copyFile(t, "/bin/sh", sh)
+	renameLoader(t, sh, filepath.Join(base, "ld-musl.so"))
+	for _, program := range []string{"bin/tool", "sbin/tool", "usr/bin/tool"} {
+		for _, l := range levels {
+			o := at(t, shell(t, ""), l)
+			o.Program, o.User = filepath.Join(base, program), asNobody()
+			o.Args = []string{o.Program}
+			if got := output(t, o); got != "ran\n" {
+				t.Errorf("%s at %s: %q", program, l, got)
+			}
+		}
+	}
+}
+
+// renameLoader has a program look for its loader under another name, which is
+// made to lead to the one that it had.
+func renameLoader(t *testing.T, program, name string) {
+	t.Helper()
+	file, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, segment := range file.Progs {
+		if segment.Type != elf.PT_INTERP {
+			continue
+		}
+		old, err := io.ReadAll(segment.Open())
+		if err != nil || len(name) >= len(old) {
+			t.Skipf("needs a shell whose loader has a longer name than %q: %q, %v", name, old, err)
+		}
+		data, err := os.ReadFile(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(data[segment.Off:], append([]byte(name), make([]byte, len(old)-len(name))...))
+		if err := errors.Join(os.WriteFile(program, data, 0o755), os.Symlink(strings.TrimRight(string(old), "\x00"), name)); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Skip("needs a shell that is not static")
+}
+
 // The shell tells its limits when the gateway has said something: those below a
 // helper are set when the program has started, and before Start returns.
 func TestLimits(t *testing.T) {
@@ -75,7 +138,8 @@ func TestLimits(t *testing.T) {
 		if os.Getuid() == 0 {
 			// A user whose processes nobody else starts, nor an earlier
 			// level: those that init has not reaped count.
-			o.User = &sandbox.User{UID: 61_234 + uint32(l), GID: 61_234}
+			s := starter{child: nobody}.strange()
+			o.User = &s.child
 		}
 		p := start(t, o)
 		fmt.Fprintln(p.Stdin, "go")

@@ -187,8 +187,10 @@ func handOver(o Order, plan plan, order, report *os.File) error {
 		return errors.Join(errors.New("the helper ended without a word"), sent)
 	case words[0] == reportUnable:
 		return unable(words[1:])
+	case words[0] == reportFailed:
+		return errors.New(string(words[1:]))
 	}
-	return errors.New(string(words[1:]))
+	return fmt.Errorf("the helper says %.100q, which means nothing", words)
 }
 
 // unable is a helper's reason that another plan may not have.
