@@ -92,7 +92,7 @@ func (h *hostile) say(w io.Writer, server string) error {
 // aborts at that file, but not before it has made all links, and what comes
 // until then it takes.
 func (h *hostile) behind(folder string) {
-	const links = 2000
+	const links = 1000
 	for i := range links {
 		h.link(fmt.Sprint("aa", links+i), "x")
 	}

@@ -138,14 +138,6 @@ var rsyncAttacks = []rsyncAttack{
 		h.send(0)
 	}, closed: "since 3.2.5 rsync aborts at such a name"},
 	{name: "D5 a forged file behind a planted link", args: []string{"-rlpt"}, speak: func(h *hostile) { h.behind("planted") }, old: outcome{writes, 0}},
-	{name: "D5 a forged file behind a link of the same list", args: []string{"-rlpt"}, speak: func(h *hostile) {
-		h.link("aa", "../outside")
-		h.behind("aa")
-	}, old: outcome{writes, 0}},
-	{name: "D5 a forged file behind a link of the same list, in relative names", args: []string{"-rlptR"}, speak: func(h *hostile) {
-		h.link("aa", "../outside")
-		h.behind("aa")
-	}, old: outcome{writes, 0}},
 	{name: "D5 a forged file behind a link of the same list, no implied folders", args: []string{"-rlptR", "--no-implied-dirs"}, speak: func(h *hostile) {
 		h.link("aa", "../outside")
 		h.behind("aa")
