@@ -148,3 +148,49 @@ func TestSetUserIDGivesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A device in the rule's path, which only root can have put there, is a way out
+// that namespaces close and Landlock alone does not (B14, B15): /dev/full tells
+// that it was reached by being full.
+func TestRsyncReachesNoDevice(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to make a device")
+	}
+	for _, program := range rsyncs(t) {
+		for _, l := range levels {
+			t.Run(version(t, program)+"/"+l.String(), func(t *testing.T) {
+				t.Parallel()
+				reached := writesToDevice(t, program, l)
+				if want := !l.Includes(namespaces); reached != want {
+					t.Errorf("the device was reached: %v, want %v", reached, want)
+				}
+			})
+		}
+	}
+}
+
+func writesToDevice(t *testing.T, program string, l sandbox.Level) bool {
+	s := starters()[0]
+	base := publicDir(t)
+	copyFile(t, self, filepath.Join(base, "program"))
+	copyFile(t, program, filepath.Join(base, "rsync"))
+	o := s.order(t, base, l)
+	a := newArena(t, filepath.Join(base, "arena"), s)
+	device := filepath.Join(a.server, "device")
+	if err := errors.Join(unix.Mknod(device, unix.S_IFCHR|0o666, 1<<8|7), unix.Chmod(device, 0o666)); err != nil {
+		t.Skipf("needs to make a device: %v", err)
+	}
+	if f, err := os.OpenFile(device, os.O_WRONLY, 0); err != nil {
+		t.Skipf("needs a file system that has devices: %v", err)
+	} else {
+		f.Close()
+	}
+	if err := os.WriteFile(a.source+"/device", []byte("pushed\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o.Program, o.Dir, o.Env = filepath.Join(base, "rsync"), a.server, []string{"HOME=/nonexistent"}
+	o.Paths = []sandbox.Path{{Path: a.server, Writable: true}}
+	output := a.client(t, s, []string{"-r", "--write-devices", "-e", a.shell(t, s, o, [2]string{}), a.source + "/device", "x:SERVER/"})
+	t.Log(output)
+	return strings.Contains(output, "No space left")
+}
