@@ -29,7 +29,7 @@ type Start struct {
 
 // GatewayStarted records that the gateway is about to accept connections.
 func (t *Trail) GatewayStarted(s Start) error {
-	return t.record(zerolog.InfoLevel, "gateway started", func(e *zerolog.Event) {
+	return t.record(zerolog.InfoLevel, "gateway started", binding, func(e *zerolog.Event) {
 		e.Str("version", s.Version).Strs("listen", s.Listen).Strs("host_keys", s.HostKeys)
 		e.Int("clients", s.Clients).Str("policy", s.Policy).Str("confinement", s.Confinement)
 		programs := e.CreateArray()
@@ -43,7 +43,7 @@ func (t *Trail) GatewayStarted(s Start) error {
 
 // GatewayStopped records that the gateway has ended, and why.
 func (t *Trail) GatewayStopped(why string) error {
-	return t.record(zerolog.InfoLevel, "gateway stopped", func(e *zerolog.Event) {
+	return t.record(zerolog.InfoLevel, "gateway stopped", closing, func(e *zerolog.Event) {
 		e.Str("why", why)
 	})
 }
@@ -51,7 +51,7 @@ func (t *Trail) GatewayStopped(why string) error {
 // ListenerFailed records that the gateway cannot accept connections on an
 // address at the moment.
 func (t *Trail) ListenerFailed(address string, failure error) error {
-	return t.record(zerolog.ErrorLevel, "listener failed", func(e *zerolog.Event) {
+	return t.record(zerolog.ErrorLevel, "listener failed", loose, func(e *zerolog.Event) {
 		e.Str("listen", address).Str("error", failure.Error())
 	})
 }
@@ -87,7 +87,7 @@ func (c Connection) mark(e *zerolog.Event) {
 // ConnectionRefused records a connection that ended before anyone proved who
 // they are.
 func (t *Trail) ConnectionRefused(c Connection, why string) error {
-	return t.record(zerolog.WarnLevel, "connection refused", func(e *zerolog.Event) {
+	return t.record(zerolog.WarnLevel, "connection refused", loose, func(e *zerolog.Event) {
 		c.mark(e)
 		foreign(e, "why", why)
 	})
@@ -95,13 +95,13 @@ func (t *Trail) ConnectionRefused(c Connection, why string) error {
 
 // ConnectionAccepted records that a client proved who it is and was let in.
 func (t *Trail) ConnectionAccepted(c Connection) error {
-	return t.record(zerolog.InfoLevel, "connection accepted", c.mark)
+	return t.record(zerolog.InfoLevel, "connection accepted", loose, c.mark)
 }
 
 // ConnectionEnded records the end of an accepted connection: how long it
 // lasted, how many sessions it carried, and why it ended.
 func (t *Trail) ConnectionEnded(c Connection, lasted time.Duration, sessions int, why string) error {
-	return t.record(zerolog.InfoLevel, "connection ended", func(e *zerolog.Event) {
+	return t.record(zerolog.InfoLevel, "connection ended", loose, func(e *zerolog.Event) {
 		c.mark(e)
 		e.Float64("seconds", lasted.Seconds()).Int("sessions", sessions)
 		foreign(e, "why", why)
@@ -120,7 +120,7 @@ type KeyRefusal struct {
 
 // KeyRefused records a key that was offered and not let in.
 func (t *Trail) KeyRefused(c Connection, k KeyRefusal) error {
-	return t.record(zerolog.WarnLevel, "key refused", func(e *zerolog.Event) {
+	return t.record(zerolog.WarnLevel, "key refused", loose, func(e *zerolog.Event) {
 		c.mark(e)
 		e.Str("fingerprint", k.Fingerprint).Str("type", k.Type).Bool("proved", k.Proved).Str("code", k.Code)
 		foreign(e, "why", k.Why)
@@ -129,7 +129,7 @@ func (t *Trail) KeyRefused(c Connection, k KeyRefusal) error {
 
 // Panicked records a fault of the gateway itself, which ended one connection.
 func (t *Trail) Panicked(c Connection, cause, stack string) error {
-	return t.record(zerolog.ErrorLevel, "panic", func(e *zerolog.Event) {
+	return t.record(zerolog.ErrorLevel, "panic", loose, func(e *zerolog.Event) {
 		c.mark(e)
 		foreign(e, "cause", cause)
 		foreign(e, "stack", stack)

@@ -13,7 +13,7 @@ import (
 // often each kind came; scope says on what: "connection", or the session's
 // identifier. Stock clients ask for some of it every time, so it is no warning.
 func (t *Trail) RequestsRefused(c Connection, scope string, counts map[string]int) error {
-	return t.record(zerolog.InfoLevel, "requests refused", func(e *zerolog.Event) {
+	return t.record(zerolog.InfoLevel, "requests refused", loose, func(e *zerolog.Event) {
 		c.mark(e)
 		e.Str("scope", scope)
 		kinds := slices.Sorted(maps.Keys(counts))
@@ -60,7 +60,7 @@ func (t *Trail) SessionDecided(c Connection, d Decision) error {
 	if d.Verdict == "deny" {
 		level = zerolog.WarnLevel
 	}
-	return t.record(level, "session decided", func(e *zerolog.Event) {
+	return t.record(level, decidedEvent, binding, func(e *zerolog.Event) {
 		c.mark(e)
 		e.Str("session", d.Session)
 		foreign(e, "request", d.Request)
@@ -101,7 +101,7 @@ type End struct {
 
 // SessionEnded records the end of a session that was allowed.
 func (t *Trail) SessionEnded(c Connection, s End) error {
-	return t.record(zerolog.InfoLevel, "session ended", func(e *zerolog.Event) {
+	return t.record(zerolog.InfoLevel, endedEvent, closing, func(e *zerolog.Event) {
 		c.mark(e)
 		e.Str("session", s.Session).Int("status", s.Status)
 		if s.Signal != "" {

@@ -6,10 +6,16 @@
 // write its record says so, and the caller must then not do what the record is
 // about.
 //
+// A trail that is kept in a folder (see [Open]) chains its records: each carries
+// its number and the hash of the one before it, across files and restarts, and
+// now and then one is signed. [Verify] finds the first record that somebody
+// changed, removed or put in.
+//
 // Debug logging is something else and not here.
 package audit
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"sync"
@@ -22,51 +28,84 @@ import (
 // lines sort.
 const timeFormat = "2006-01-02T15:04:05.000Z07:00"
 
+// care is how much depends on a record.
+type care int
+
+const (
+	// loose records tell of what has happened anyway; they are on the disk
+	// soon.
+	loose care = iota
+	// binding records tell of what may only happen once they are on the disk.
+	binding
+	// closing records end what a binding one began. They are on the disk when
+	// their method returns, and have room there when nothing else has.
+	closing
+)
+
 // Trail writes records. Its methods may be called from several goroutines;
 // records never mix.
 type Trail struct {
 	now func() time.Time
+	// store keeps the records, and keeper looks after their files. Both are nil
+	// for a trail that is only printed.
+	store  *store
+	keeper *keeper
+	// prints gets a copy of each record.
+	prints io.Writer
 
-	mu  sync.Mutex
-	out *strictWriter
-	log zerolog.Logger
+	mu   sync.Mutex
+	line bytes.Buffer
+	log  zerolog.Logger
 }
 
-// New returns a trail that writes one line for each record to w, with a single
-// call of Write. now is the clock.
+// New returns a trail that keeps nothing: it writes one line for each record to
+// w, with a single call of Write. now is the clock.
 func New(w io.Writer, now func() time.Time) *Trail {
-	out := &strictWriter{to: w}
-	return &Trail{now: now, out: out, log: zerolog.New(out)}
-}
-
-// strictWriter keeps the error of a write, which zerolog would print to
-// standard error and forget.
-type strictWriter struct {
-	to  io.Writer
-	err error
-}
-
-// Write reports success to zerolog in any case.
-func (w *strictWriter) Write(line []byte) (int, error) {
-	n, err := w.to.Write(line)
-	if err == nil && n < len(line) {
-		err = io.ErrShortWrite
-	}
-	w.err = err
-	return len(line), nil
+	t := &Trail{now: now, prints: w}
+	t.log = zerolog.New(&t.line)
+	return t
 }
 
 // record writes one record. The event's name is its message; level says how
 // much an operator should care.
-func (t *Trail) record(level zerolog.Level, event string, fields func(*zerolog.Event)) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.out.err = nil
-	e := t.log.WithLevel(level).Str(zerolog.TimestampFieldName, t.now().UTC().Format(timeFormat))
-	fields(e)
-	e.Msg(event)
-	if t.out.err != nil {
-		return fmt.Errorf("record %q: %w", event, t.out.err)
+func (t *Trail) record(level zerolog.Level, event string, c care, fields func(*zerolog.Event)) error {
+	if err := t.write(level, event, c, fields); err != nil {
+		return fmt.Errorf("record %q: %w", event, err)
 	}
 	return nil
+}
+
+func (t *Trail) write(level zerolog.Level, event string, c care, fields func(*zerolog.Event)) error {
+	t.mu.Lock()
+	if t.store == nil {
+		defer t.mu.Unlock()
+		return t.print(t.build(level, event, nil, fields))
+	}
+	number, err := t.keep(level, event, c, fields)
+	t.mu.Unlock()
+	if err != nil || c == loose {
+		return err
+	}
+	return t.store.sync(number)
+}
+
+// build makes the line of a record, which is good until the next one is built.
+func (t *Trail) build(level zerolog.Level, event string, link func(*zerolog.Event), fields func(*zerolog.Event)) []byte {
+	t.line.Reset()
+	e := t.log.WithLevel(level).Str(zerolog.TimestampFieldName, t.now().UTC().Format(timeFormat))
+	if link != nil {
+		link(e)
+	}
+	fields(e)
+	e.Msg(event)
+	return t.line.Bytes()
+}
+
+// print copies a line to whoever watches.
+func (t *Trail) print(line []byte) error {
+	n, err := t.prints.Write(line)
+	if err == nil && n < len(line) {
+		err = io.ErrShortWrite
+	}
+	return err
 }

@@ -1,0 +1,174 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// The names in a trail's folder.
+const (
+	lockName   = "lock"
+	headName   = "head"
+	keyName    = "key.pem"
+	publicName = "key.pub.pem"
+	rawEnding  = ".jsonl"
+	zstdEnding = ".zst"
+)
+
+// fileName is the name of the file that begins with a record on a day. Names
+// sort as their records do.
+func fileName(first uint64, day string) string {
+	return fmt.Sprintf("%012d.%s%s", first, day, rawEnding)
+}
+
+var fileNames = regexp.MustCompile(`^([0-9]{12,20})\.([0-9]{4}-[0-9]{2}-[0-9]{2})\.jsonl(\.zst)?$`)
+
+// file is one file of a trail.
+type file struct {
+	path string
+	// first is the number of its first record, and day the one that it began
+	// on.
+	first      uint64
+	day        string
+	compressed bool
+	size       int64
+}
+
+// listFiles returns the files of a trail in the order of their records. Of a file
+// that is there raw and compressed, which a crash may leave, the compressed one
+// is whole.
+func listFiles(dir string) ([]file, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []file
+	for _, entry := range entries {
+		parts := fileNames.FindStringSubmatch(entry.Name())
+		if parts == nil {
+			continue
+		}
+		first, err := strconv.ParseUint(parts[1], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", entry.Name(), err)
+		}
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it was compressed or removed since
+		}
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file{filepath.Join(dir, entry.Name()), first, parts[2], parts[3] != "", info.Size()})
+	}
+	slices.SortFunc(files, func(a, b file) int {
+		if a.first != b.first {
+			return cmpUint(a.first, b.first)
+		}
+		return cmpBool(b.compressed, a.compressed)
+	})
+	return slices.CompactFunc(files, func(a, b file) bool { return a.first == b.first }), nil
+}
+
+func cmpUint(a, b uint64) int {
+	if a < b {
+		return -1
+	}
+	return 1
+}
+
+// cmpBool puts false first.
+func cmpBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// reader reads the lines of a file of a trail.
+type reader struct {
+	*bufio.Reader
+	close func() error
+}
+
+// maxLine bounds a record: some fields of 4 KiB, each at most six times as long
+// when it is escaped.
+const maxLine = 1 << 20
+
+// open opens a file for reading. One that was compressed meanwhile is found under
+// its other name.
+func (f file) open() (*reader, error) {
+	in, err := os.Open(f.path)
+	if errors.Is(err, fs.ErrNotExist) && !f.compressed {
+		f.path, f.compressed = f.path+zstdEnding, true
+		in, err = os.Open(f.path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !f.compressed {
+		return &reader{bufio.NewReaderSize(in, 256<<10), in.Close}, nil
+	}
+	d, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(64<<20))
+	if err != nil {
+		return nil, errors.Join(err, in.Close())
+	}
+	return &reader{bufio.NewReaderSize(d, 256<<10), func() error { d.Close(); return in.Close() }}, nil
+}
+
+// errUnfinished is a line without its end.
+var errUnfinished = errors.New("the last line is not finished")
+
+// line returns the next line with its line feed, which is good until the next
+// call, or [io.EOF].
+func (r *reader) line() ([]byte, error) {
+	line, err := r.ReadSlice('\n')
+	if err == nil {
+		return line, nil
+	}
+	var long []byte
+	for errors.Is(err, bufio.ErrBufferFull) && len(long) < maxLine {
+		long = append(long, line...)
+		line, err = r.ReadSlice('\n')
+	}
+	long = append(long, line...)
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
+		return nil, fmt.Errorf("a line is longer than %d bytes", maxLine)
+	case errors.Is(err, io.EOF) && len(long) > 0:
+		return long, errUnfinished
+	}
+	return long, err
+}
+
+// linkOf reads a record's number and the hash of the one before it, which stand
+// behind its level and its time, without reading the rest.
+func linkOf(line []byte) (number uint64, before []byte, ok bool) {
+	_, rest, ok := bytes.Cut(line, []byte(`,"number":`))
+	if !ok {
+		return 0, nil, false
+	}
+	digits, rest, ok := bytes.Cut(rest, []byte(`,"before":"`))
+	if !ok {
+		return 0, nil, false
+	}
+	before, rest, ok = bytes.Cut(rest, []byte{'"'})
+	number, err := strconv.ParseUint(string(digits), 10, 64)
+	// In a text the quotes would be escaped: this is two records in one line.
+	twice := bytes.Contains(rest, []byte(`,"before":"`))
+	return number, before, ok && !twice && err == nil
+}

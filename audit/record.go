@@ -1,0 +1,104 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Record is what all readers of a trail look at in one of its records. Line is
+// the whole of it.
+type Record struct {
+	Level   string    `json:"level"`
+	Time    time.Time `json:"time"`
+	Number  uint64    `json:"number"`
+	Event   string    `json:"message"`
+	Address string    `json:"address"`
+	Login   string    `json:"login"`
+	Client  string    `json:"client"`
+	Key     string    `json:"key"`
+	// Fingerprint is a key that was refused.
+	Fingerprint string `json:"fingerprint"`
+	Connection  string `json:"connection"`
+	Software    string `json:"software"`
+
+	Session     string   `json:"session"`
+	Request     string   `json:"request"`
+	Arguments   []string `json:"arguments"`
+	Tool        string   `json:"tool"`
+	Direction   string   `json:"direction"`
+	Verdict     string   `json:"verdict"`
+	Code        string   `json:"code"`
+	Why         string   `json:"why"`
+	Detail      string   `json:"detail"`
+	Rules       []string `json:"rules"`
+	Program     string   `json:"program"`
+	Args        []string `json:"args"`
+	Dir         string   `json:"dir"`
+	Confinement string   `json:"confinement"`
+	User        string   `json:"user"`
+
+	Status  *int    `json:"status"`
+	Signal  string  `json:"signal"`
+	Seconds float64 `json:"seconds"`
+	In      int64   `json:"in"`
+	Out     int64   `json:"out"`
+	Failure string  `json:"failure"`
+
+	Line json.RawMessage `json:"-"`
+}
+
+// parseRecord reads a line of a trail. The record keeps a copy of it.
+func parseRecord(line []byte) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(line, &r); err != nil {
+		return r, err
+	}
+	r.Line = json.RawMessage(strings.TrimSuffix(string(line), "\n"))
+	return r, nil
+}
+
+// Unescape gives back a text that a record holds with KEY_escaped, byte for byte.
+func Unescape(text string) (string, error) {
+	var out strings.Builder
+	for text != "" {
+		i := strings.IndexByte(text, '\\')
+		if i < 0 {
+			out.WriteString(text)
+			break
+		}
+		out.WriteString(text[:i])
+		text = text[i+1:]
+		n, err := unescapeOne(&out, text)
+		if err != nil {
+			return "", err
+		}
+		text = text[n:]
+	}
+	return out.String(), nil
+}
+
+// unescapeOne writes what the text behind a backslash stands for, and returns its
+// length.
+func unescapeOne(out *strings.Builder, text string) (int, error) {
+	switch {
+	case strings.HasPrefix(text, `\`):
+		out.WriteByte('\\')
+		return 1, nil
+	case strings.HasPrefix(text, "x") && len(text) >= 3:
+		b, err := strconv.ParseUint(text[1:3], 16, 8)
+		out.WriteByte(byte(b))
+		return 3, err
+	case strings.HasPrefix(text, "u{"):
+		digits, _, closed := strings.Cut(text[2:], "}")
+		r, err := strconv.ParseUint(digits, 16, 32)
+		if !closed || err != nil {
+			break
+		}
+		out.WriteRune(rune(r))
+		return 3 + len(digits), nil
+	}
+	return 0, fmt.Errorf("%.12q is no escape of a record", `\`+text)
+}

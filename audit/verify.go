@@ -1,0 +1,235 @@
+package audit
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+)
+
+// Verdict is what [Verify] found.
+type Verdict struct {
+	// Files and Records are how many were read; First and Last are the numbers
+	// of the records at both ends.
+	Files   int    `json:"files"`
+	Records uint64 `json:"records"`
+	First   uint64 `json:"first"`
+	Last    uint64 `json:"last"`
+	// Bytes is how long the records are together.
+	Bytes int64 `json:"bytes"`
+	// Signed is the last record that a signature vouches for. What comes after
+	// it could have been cut off or made up by whoever can write the files.
+	Signed uint64 `json:"signed"`
+	// Fault is the first thing that is wrong, and nil where nothing is.
+	Fault *Fault `json:"fault,omitempty"`
+}
+
+// Fault is a place where a trail is not as it was written.
+type Fault struct {
+	File string `json:"file"`
+	Line int    `json:"line,omitempty"`
+	// Number is that of the record which is the first that is wrong.
+	Number uint64 `json:"number,omitempty"`
+	// What says what is wrong with it.
+	What string `json:"what"`
+}
+
+// Error returns the place and what is wrong there.
+func (f *Fault) Error() string {
+	place := f.File
+	if f.Line > 0 {
+		place = fmt.Sprintf("%s:%d", f.File, f.Line)
+	}
+	if f.Number > 0 {
+		return fmt.Sprintf("%s: record %d %s", place, f.Number, f.What)
+	}
+	return place + ": " + f.What
+}
+
+// Verify reads the whole trail in a folder, which may be a copy, and returns what
+// it found. known are checkpoints that somebody kept elsewhere. progress, which
+// may be nil, gets the number of bytes after each file. An error is a folder that
+// cannot be read; what is wrong with the trail is in the verdict.
+func Verify(dir string, key ed25519.PublicKey, known []Checkpoint, progress func(int64)) (Verdict, error) {
+	files, err := listFiles(dir)
+	if err != nil {
+		return Verdict{}, err
+	}
+	if len(files) == 0 {
+		return Verdict{}, fmt.Errorf("%s holds no trail", dir)
+	}
+	v := &verifier{key: key, known: map[uint64]string{}}
+	if head, err := Head(dir); err == nil {
+		known = append(known[:len(known):len(known)], head)
+	}
+	for _, c := range known {
+		if !c.Verify(key) {
+			return v.verdict, fmt.Errorf("the checkpoint of record %d is not signed by the key of this trail", c.Number)
+		}
+		v.known[c.Number], v.ahead = c.Hash, max(v.ahead, c.Number)
+	}
+	for i, f := range files {
+		if err := v.file(f, i == len(files)-1); err != nil {
+			return v.verdict, err
+		}
+		if v.verdict.Fault != nil {
+			return v.verdict, nil
+		}
+		if progress != nil {
+			progress(v.verdict.Bytes)
+		}
+	}
+	v.end(files[len(files)-1])
+	return v.verdict, nil
+}
+
+// verifier walks along a chain.
+type verifier struct {
+	key     ed25519.PublicKey
+	known   map[uint64]string
+	ahead   uint64 // the last record that a checkpoint knows
+	last    link
+	at      Fault // where the last record stands
+	kept    uint64
+	verdict Verdict
+}
+
+// fault notes the first thing that is wrong.
+func (v *verifier) fault(at Fault, format string, args ...any) {
+	if v.verdict.Fault == nil {
+		at.What = fmt.Sprintf(format, args...)
+		v.verdict.Fault = &at
+	}
+}
+
+// file walks along one file.
+func (v *verifier) file(f file, last bool) error {
+	r, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	v.verdict.Files++
+	for n := 1; v.verdict.Fault == nil; n++ {
+		line, err := r.line()
+		at := Fault{File: filepath.Base(f.path), Line: n}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, errUnfinished) && last:
+			return nil // a gateway is at it, or crashed and cuts it off when it starts
+		case err != nil:
+			at.Number = v.last.number + 1
+			v.fault(at, "cannot be read: %v", err)
+			return nil
+		}
+		v.record(at, f, line)
+	}
+	return nil
+}
+
+// record takes the next step.
+func (v *verifier) record(at Fault, f file, line []byte) {
+	number, before, ok := linkOf(line)
+	at.Number = number
+	switch {
+	case !ok:
+		at.Number = v.last.number + 1
+		v.fault(at, "was changed: it is no record of a trail")
+	case v.last.number == 0:
+		v.begin(at, f, number, before)
+	case number > v.last.number+1:
+		at.Number = v.last.number + 1
+		v.fault(at, "is missing, and %d after it", number-v.last.number-2)
+	case number <= v.last.number:
+		v.fault(at, "was put in: it comes after record %d", v.last.number)
+	case string(before) != encode(v.last.hash):
+		v.at.Number = v.last.number
+		v.fault(v.at, "was changed, or put in place of the one that was written")
+	}
+	if v.verdict.Fault != nil {
+		return
+	}
+	v.last, v.at = link{number, hashOf(line)}, at
+	v.verdict.Records++
+	v.verdict.Last = number
+	v.verdict.Bytes += int64(len(line))
+	v.sign(at, line)
+}
+
+func encode(hash [32]byte) string { return base64.RawStdEncoding.EncodeToString(hash[:]) }
+
+// begin takes the first step. A trail begins with record 1, or where the files
+// before were no longer kept; that begins with a checkpoint, which sign looks at.
+func (v *verifier) begin(at Fault, f file, number uint64, before []byte) {
+	v.verdict.First = number
+	switch {
+	case number != f.first:
+		v.fault(at, "stands where record %d should", f.first)
+	case number == 1 && string(before) != encode(link{}.hash):
+		v.fault(at, "was changed: nothing comes before it")
+	}
+}
+
+// signed is what is read of a record that signs the one before it, or tells from
+// where on the trail is kept.
+type signed struct {
+	Message   string `json:"message"`
+	Before    string `json:"before"`
+	Through   uint64 `json:"through"`
+	Hash      string `json:"hash"`
+	SignedAt  string `json:"signed_at"`
+	Signature string `json:"signature"`
+	First     uint64 `json:"first"`
+}
+
+// sign holds a record against the signatures: its own where it is a checkpoint,
+// and those that are known from elsewhere.
+func (v *verifier) sign(at Fault, line []byte) {
+	if hash, ok := v.known[v.last.number]; ok && hash != encode(v.last.hash) {
+		v.fault(at, "is not the one that a checkpoint was signed for: it or one before it was changed, and the chain made anew")
+		return
+	}
+	var s signed
+	if !endsLike(line, checkpointEvent) && !endsLike(line, shortenedEvent) {
+		if v.verdict.Records == 1 && v.verdict.First != 1 {
+			v.fault(at, "is the first, and no checkpoint: the records before it were removed")
+		}
+		return
+	}
+	if err := json.Unmarshal(line, &s); err != nil {
+		v.fault(at, "was changed: %v", err)
+		return
+	}
+	if s.Message == shortenedEvent {
+		v.kept = s.First
+		return
+	}
+	c := Checkpoint{Number: s.Through, Hash: s.Hash, Time: s.SignedAt, Signature: s.Signature}
+	if s.Through != v.last.number-1 || s.Hash != s.Before || !c.Verify(v.key) {
+		v.fault(at, "has no signature of this trail's key: it or one before it was changed, and the chain made anew")
+		return
+	}
+	v.verdict.Signed = v.last.number - 1
+}
+
+// endsLike reports whether a record has a name, which stands last.
+func endsLike(line []byte, event string) bool {
+	ending := `"message":"` + event + "\"}\n"
+	return len(line) > len(ending) && string(line[len(line)-len(ending):]) == ending
+}
+
+// end looks at both ends of what was read.
+func (v *verifier) end(last file) {
+	switch first := v.verdict.First; {
+	case first > max(v.kept, 1):
+		v.fault(Fault{File: filepath.Base(last.path), Number: max(v.kept, 1)}, "is missing, and all up to %d: the beginning was cut off", first-1)
+	case v.ahead > v.last.number:
+		v.fault(Fault{File: filepath.Base(last.path), Number: v.last.number + 1}, "is missing, and all up to %d at least: the end was cut off", v.ahead)
+	case v.verdict.Signed < v.ahead:
+		v.verdict.Signed = v.ahead
+	}
+}
