@@ -103,6 +103,19 @@ func cmpBool(a, b bool) int {
 type reader struct {
 	*bufio.Reader
 	close func() error
+	// raw is the file where it is not compressed.
+	raw *os.File
+}
+
+// skip passes over the first bytes. It is the first thing to be called.
+func (r *reader) skip(bytes int64) error {
+	var err error
+	if r.raw != nil {
+		_, err = r.raw.Seek(bytes, io.SeekStart)
+	} else {
+		_, err = io.CopyN(io.Discard, r, bytes)
+	}
+	return err
 }
 
 // maxLine bounds a record: some fields of 4 KiB, each at most six times as long
@@ -121,13 +134,13 @@ func (f file) open() (*reader, error) {
 		return nil, err
 	}
 	if !f.compressed {
-		return &reader{bufio.NewReaderSize(in, 256<<10), in.Close}, nil
+		return &reader{bufio.NewReaderSize(in, 256<<10), in.Close, in}, nil
 	}
 	d, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(64<<20))
 	if err != nil {
 		return nil, errors.Join(err, in.Close())
 	}
-	return &reader{bufio.NewReaderSize(d, 256<<10), func() error { d.Close(); return in.Close() }}, nil
+	return &reader{bufio.NewReaderSize(d, 256<<10), func() error { d.Close(); return in.Close() }, nil}, nil
 }
 
 // errUnfinished is a line without its end.

@@ -44,6 +44,10 @@ func (q Query) needles() [][]byte {
 	return all
 }
 
+func containsAll(line []byte, needles [][]byte) bool {
+	return !slices.ContainsFunc(needles, func(needle []byte) bool { return !bytes.Contains(line, needle) })
+}
+
 // meets reports whether a record that has all needles is wanted.
 func (q Query) meets(r Record) bool {
 	for want, got := range map[string]string{q.Client: r.Client, q.Session: r.Session, q.Event: r.Event, q.Verdict: r.Verdict} {
@@ -146,7 +150,7 @@ func scanFile(file file, q Query, f func(Record) bool) (more bool, err error) {
 			return true, nil
 		case err != nil:
 			return false, fmt.Errorf("%s: %w", file.path, err)
-		case slices.ContainsFunc(needles, func(needle []byte) bool { return !bytes.Contains(line, needle) }):
+		case !containsAll(line, needles):
 			continue
 		}
 		record, err := parseRecord(line)

@@ -52,6 +52,8 @@ type Config struct {
 	LogLevel string
 	// Sandbox is how the kernel must hold the children.
 	Sandbox Sandbox
+	// Audit is how long records are kept.
+	Audit Audit
 	// SessionsPerConnection is how many sessions one connection may run at
 	// once, at least 1.
 	SessionsPerConnection int

@@ -40,6 +40,7 @@ func readGateway(s *source) *gatewayFile {
 		"host_keys":    g.hostKeys,
 		"programs":     g.programs,
 		"aliases":      g.aliasLists,
+		"audit":        g.audit,
 		"certificates": g.certificates,
 		"sandbox":      g.sandbox,
 		"connection":   g.connection,
@@ -66,6 +67,7 @@ func defaults(path string) *Config {
 		Programs:              Programs{Aliases: map[string][]string{}},
 		SessionsPerConnection: DefaultSessions,
 		LogLevel:              DefaultLogLevel,
+		Audit:                 Audit{Keep: defaultKeep},
 	}
 }
 

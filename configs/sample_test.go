@@ -64,8 +64,8 @@ func TestGatewaySampleExamples(t *testing.T) {
 
 func TestGatewaySampleHasEveryKey(t *testing.T) {
 	want := []string{
-		"aliases", "authorities", "borg", "borg2", "certificates", "clients", "connection", "host_keys",
-		"i_accept_unconfined", "level", "listen", "log", "most", "programs", "require", "revoked", "rsync", "sandbox", "sessions", "state",
+		"aliases", "audit", "authorities", "borg", "borg2", "certificates", "clients", "connection", "host_keys",
+		"i_accept_unconfined", "keep", "level", "listen", "log", "most", "programs", "require", "revoked", "rsync", "sandbox", "sessions", "size", "state", "time",
 	}
 	if got := keysOf(sample(t, "postern.yaml")); !slices.Equal(got, want) {
 		t.Errorf("keys %q, want %q", got, want)

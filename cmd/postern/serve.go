@@ -60,8 +60,22 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 	if err != nil {
 		return err
 	}
+	if err := prepareState(c); err != nil {
+		return err
+	}
 	found := findTools(ctx, c.Programs)
-	trail := audit.New(logWriter(a.stderr, c.LogLevel), time.Now)
+	trail, err := audit.Open(audit.Options{
+		Dir: auditFolder(c), Prints: logWriter(a.stderr, c.LogLevel), Now: time.Now,
+		Keep: audit.Keep{Age: c.Audit.Keep, Size: c.Audit.Size},
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.serveWith(ctx, c, found, held, trail), trail.Close())
+}
+
+// serveWith serves, and records that it began and ended.
+func (a *app) serveWith(ctx context.Context, c *configs.Config, found tools, held sandbox.Level, trail *audit.Trail) error {
 	server, keys, err := newGateway(c, found, held, trail)
 	if err != nil {
 		return err
@@ -91,12 +105,6 @@ func newGateway(c *configs.Config, found tools, held sandbox.Level, trail *audit
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := makeHome(homeFolder(c)); err != nil {
-		return nil, nil, err
-	}
-	for _, f := range checkState(c) {
-		return nil, nil, f
-	}
 	set, err := registry.New(c.Clients)
 	if err != nil {
 		return nil, nil, err
@@ -123,6 +131,18 @@ func loadHostKeys(files []string) ([]ssh.Signer, error) {
 		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// prepareState makes what is missing in the state folder, and returns what is
+// wrong with it.
+func prepareState(c *configs.Config) error {
+	if err := makeHome(homeFolder(c)); err != nil {
+		return err
+	}
+	for _, f := range checkState(c) {
+		return f
+	}
+	return nil
 }
 
 // makeHome makes the HOME of children where it is missing.

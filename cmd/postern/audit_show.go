@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postern/audit"
+	"postern/policy"
+)
+
+func newAuditShow(a *app, s *search) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "show SESSION",
+		Short:   "Show everything about one session",
+		Long:    "Show prints all records of one session and of the connection that it came over.",
+		Example: "  postern audit show 3f2a9c0d11e4b7a8.1",
+		Args:    cobra.ExactArgs(1),
+		RunE:    run(func(args []string) error { return a.auditShow(*s, args[0]) }),
+	}
+	a.jsonFlag(cmd)
+	return cmd
+}
+
+func (a *app) auditShow(s search, session string) error {
+	dir, err := a.folder(s)
+	if err != nil {
+		return err
+	}
+	records, err := audit.SessionRecords(dir, session)
+	if err != nil {
+		return noTrail(dir, err)
+	}
+	if len(records) == 0 {
+		return fmt.Errorf("there is no session %q in %s; see postern audit", session, dir)
+	}
+	return a.result(lines(records), func(w io.Writer) {
+		for i, r := range records {
+			if i > 0 {
+				fmt.Fprintln(w)
+			}
+			printRecord(w, r)
+		}
+	})
+}
+
+// printRecord prints every field of a record, in its order.
+func printRecord(w io.Writer, r audit.Record) {
+	fmt.Fprintf(w, "%s  %s\n", localTime(r.Time), plain(r.Event))
+	d := json.NewDecoder(strings.NewReader(string(r.Line)))
+	d.UseNumber()
+	var rows [][]string
+	// The first token opens the record; a record that was read can be read.
+	for _, _ = d.Token(); d.More(); {
+		key, err := d.Token()
+		if err != nil {
+			break
+		}
+		var value any
+		if d.Decode(&value) != nil {
+			break
+		}
+		if name := fmt.Sprint(key); !inHeadline(name) {
+			rows = append(rows, []string{"", name, shownValue(name, value)})
+		}
+	}
+	table(w, rows)
+}
+
+// inHeadline reports whether a field stands in the headline, or says nothing to a
+// reader.
+func inHeadline(name string) bool {
+	switch name {
+	case "level", "time", "message", "before":
+		return true
+	}
+	return false
+}
+
+// shownValue is a value on one line: lists of words as a shell would take them.
+func shownValue(name string, value any) string {
+	list, ok := value.([]any)
+	if !ok {
+		return fmt.Sprint(value)
+	}
+	words := make([]string, len(list))
+	for i, word := range list {
+		words[i] = fmt.Sprint(word)
+	}
+	if name == "args" || name == "arguments" {
+		return policy.Quote(words)
+	}
+	return strings.Join(words, ", ")
+}
+
+// followPause is how often a trail is looked at for what is new.
+const followPause = 500 * time.Millisecond
+
+// follow prints the wanted records as they come, until somebody interrupts it.
+func (a *app) follow(dir string, q audit.Query) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return audit.Follow(ctx, dir, q, followPause, func(r audit.Record) error {
+		if a.json {
+			_, err := fmt.Fprintf(a.stdout, "%s\n", r.Line)
+			return err
+		}
+		_, err := fmt.Fprintf(a.stdout, "%s  %-20s %-12s %-15s %s\n", localTime(r.Time), plain(r.Event), plain(r.Client), host(r.Address), plain(about(r)))
+		return err
+	})
+}

@@ -1,0 +1,66 @@
+package configs
+
+import (
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// Audit is how long the records of the trail are kept: until one of the limits is
+// reached.
+type Audit struct {
+	Keep time.Duration
+	// Size is in bytes on the disk; zero is no limit.
+	Size int64
+}
+
+const (
+	day = 24 * time.Hour
+	// defaultKeep is a year, and time to look at it.
+	defaultKeep = 400 * day
+	// leastKeepSize is enough for a few days of a small office.
+	leastKeepSize = 10 << 20
+)
+
+func (g *gatewayFile) audit(n ast.Node) {
+	m, ok := g.child(n, "audit")
+	if !ok {
+		return
+	}
+	g.mapping(m, fields{"keep": func(n ast.Node) {
+		if m, ok := g.child(n, "audit.keep"); ok {
+			g.mapping(m, fields{"time": g.keepTime, "size": g.keepSize}, nil)
+		}
+	}}, map[string]string{
+		"files": "remove it: the trail lies in the folder audit of the state",
+	})
+}
+
+var dayForm = regexp.MustCompile(`^([1-9][0-9]{0,4})(d|w|y)$`)
+
+func (g *gatewayFile) keepTime(n ast.Node) {
+	text, ok := g.word(n, "audit.keep.time")
+	if !ok {
+		return
+	}
+	parts := dayForm.FindStringSubmatch(text)
+	if parts == nil {
+		g.fault(markOf(n), "write a number of days, weeks or years, such as 90d, 12w or 2y", "audit.keep.time: %q is no such time", text)
+		return
+	}
+	count, _ := strconv.Atoi(parts[1]) // it has at most five digits
+	g.config.Audit.Keep = time.Duration(count) * map[string]time.Duration{"d": day, "w": 7 * day, "y": 366 * day}[parts[2]]
+}
+
+func (g *gatewayFile) keepSize(n ast.Node) {
+	bytes, ok := g.size(n, "audit.keep.size")
+	switch {
+	case !ok:
+	case bytes < leastKeepSize:
+		g.fault(markOf(n), "write 10MiB or more, or leave the key out", "audit.keep.size: %s is less than a few days of records", shown(n))
+	default:
+		g.config.Audit.Size = bytes
+	}
+}
