@@ -24,7 +24,21 @@ func gateVerbs() map[string]verb {
 		"attack-files": plain(verbAttackFiles),
 		"quickstart":   plain(verbQuickStart),
 		"stop-server":  plain(verbStopServer),
+		"serve-again":  plain(verbServeAgain),
 	}
+}
+
+// verbServeAgain: serve-again starts the gateway that stop-server ended.
+func verbServeAgain(_ *testscript.TestScript, w *world, _ []string) error {
+	p := w.server.(*postern)
+	if !p.over {
+		return errors.New("the gateway runs")
+	}
+	if err := p.serve(); err != nil {
+		return err
+	}
+	p.over = false
+	return w.writeHosts()
 }
 
 // verbStopServer: stop-server TERM|KILL ends the gateway while it works; nothing

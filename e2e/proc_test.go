@@ -119,8 +119,9 @@ func describe(list []process) string {
 	return strings.Join(lines, "\n")
 }
 
-// inode is the number in "socket:[123]", which says nothing.
-var inode = regexp.MustCompile(`:\[\d+\]`)
+// passing is what says nothing of what is open: the number in "socket:[123]", and
+// the name of the audit trail's file of the day.
+var passing = regexp.MustCompile(`:\[\d+\]|\d+\.\d{4}-\d{2}-\d{2}\.jsonl`)
 
 // descriptors lists what the process has open, sorted.
 func descriptors(pid int) []string {
@@ -129,7 +130,7 @@ func descriptors(pid int) []string {
 	var open []string
 	for _, e := range entries {
 		if target, err := os.Readlink(filepath.Join(folder, e.Name())); err == nil {
-			open = append(open, inode.ReplaceAllString(target, ""))
+			open = append(open, passing.ReplaceAllString(target, ""))
 		}
 	}
 	slices.Sort(open)

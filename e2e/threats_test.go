@@ -22,6 +22,9 @@ type threat struct {
 	status int
 	// says must stand in what the client reads.
 	says string
+	// silent is a client that does not send on standard input what it promised;
+	// explain takes it for having sent nothing.
+	silent bool
 	// touches is a folder of which the time may change.
 	touches string
 	// without must not stand in the child's arguments, with must.
@@ -125,6 +128,9 @@ func (row threat) run(t *testing.T, w *world, p *postern) {
 		if err := before.nothingChangedBut(w.path(row.touches)); err != nil {
 			t.Errorf("%v\n%s", err, seen)
 		}
+	}
+	if told := w.explain(t, host, command); !row.silent && (told.Decision != record.Verdict || told.Code != record.Code || !slices.Equal(told.Args, record.Args)) {
+		t.Errorf("explain says %+v, and the record %+v\n%s", told, record, seen)
 	}
 	if want := map[outcome]string{denied: "deny", answered: "answer", harmless: "allow"}[row.want]; record.Verdict != want {
 		t.Errorf("the record says %q, not %q\n%s", record.Verdict, want, seen)
