@@ -277,6 +277,8 @@ var chapters = []chapter{
 		{"of open files", func(world) error { return many(2 * limited) }, never, never, nil},
 		{"of memory", func(world) error { return taken() }, never, never, nil},
 		{"of processes and threads", func(w world) error { return runs(nil, w.program, attackVerb, threadsWord) }, never, never, always},
-		{"of core files", func(world) error { return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}) }, never, never, nil},
+		{"of core files, by which the host's handler of crashes is called", func(world) error {
+			return unix.Prlimit(0, unix.RLIMIT_CORE, new(unix.Rlimit), nil)
+		}, never, never, nil},
 	}},
 }

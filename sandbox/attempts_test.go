@@ -232,10 +232,10 @@ func kernelSignal(pid int) error { return present(unix.FcntlInt(0, unix.F_SETOWN
 // limitOther sets a limit of a process to what the attacker has.
 func limitOther(pid int) error {
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+	if err := unix.Getrlimit(unix.RLIMIT_STACK, &limit); err != nil {
 		return err
 	}
-	return unix.Prlimit(pid, unix.RLIMIT_CORE, &limit, nil)
+	return unix.Prlimit(pid, unix.RLIMIT_STACK, &limit, nil)
 }
 
 // traced traces a process for a moment.

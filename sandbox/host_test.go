@@ -78,12 +78,20 @@ func TestSettings(t *testing.T) {
 					t.Errorf("the hint %q is not among %q", hint, a.Hints)
 				}
 			}
+			if len(c.within) == 0 {
+				return // what these give is attacked and used at every level
+			}
 			for _, writable := range []bool{true, false} {
 				base := battlefield(t, s.child)
 				compare(t, s.attack(t, base, s.order(t, base, c.level), writable), c.level, writable, s.child.UID == 0)
 			}
 			testRsync(t, c.starter, c.level, "/usr/bin/rsync")
-			testBorg(t, c.starter, c.level)
+			b := newBorg(t, c.starter, c.level)
+			b.run("init", "-e", "none")
+			b.run("create", "::one", b.source)
+			if list := b.run("list", "--short", "::one"); !strings.Contains(list, "source/a/b/large") {
+				t.Errorf("the archive contains %s", list)
+			}
 		})
 	}
 }

@@ -94,9 +94,14 @@ func bound(kept uint64) error {
 	return nil
 }
 
+// noCore is the limit of core files. One byte is too little for a file, and with
+// it the kernel calls no handler of crashes either, which it does with none: that
+// would be a program of root's on the host, fed by the child (fs/coredump.c).
+const noCore = 1
+
 // limitSelf sets the limits that the helper can live with.
 func limitSelf(l Limits) error {
-	return lowerAll(0, map[int]uint64{unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: l.files()})
+	return lowerAll(0, map[int]uint64{unix.RLIMIT_CORE: noCore, unix.RLIMIT_NOFILE: l.files()})
 }
 
 // limitProgram sets the limits of a program that the helper may be too large

@@ -106,7 +106,7 @@ const (
 // something. Zero is the caller and is allowed; in a process namespace the other
 // numbers are the child's own.
 var namingCalls = []uint32{
-	unix.SYS_PRLIMIT64, unix.SYS_SCHED_SETAFFINITY, unix.SYS_SCHED_SETATTR, unix.SYS_SCHED_SETPARAM, unix.SYS_SCHED_SETSCHEDULER,
+	unix.SYS_SCHED_SETAFFINITY, unix.SYS_SCHED_SETATTR, unix.SYS_SCHED_SETPARAM, unix.SYS_SCHED_SETSCHEDULER,
 }
 
 // strayingCalls take a process out of its group, by which a child without a
@@ -213,6 +213,7 @@ func calls(h held) filter {
 	if h.self != 0 {
 		f.holdSignals(uint32(h.self))
 	}
+	f.holdLimits(h.grouped)
 	f.judgeArguments(h)
 	f.give(unix.SECCOMP_RET_ALLOW)
 	return f
@@ -287,6 +288,27 @@ func (f *filter) holdOthers() {
 			f.give(refused)
 		})
 	}
+}
+
+// holdLimits keeps the limit of core files as it is: another one would call the
+// host's handler of crashes. grouped also keeps off the limits of others.
+func (f *filter) holdLimits(grouped bool) {
+	f.refuseArgument(unix.SYS_SETRLIMIT, 0, unix.RLIMIT_CORE)
+	f.when(unix.SYS_PRLIMIT64, func(f *filter) {
+		if grouped {
+			f.argument(0)
+			f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0, 1, 0)
+			f.give(refused)
+		}
+		f.argument(1)
+		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.RLIMIT_CORE, 0, 5)
+		// Who gives no new limit, only asks.
+		f.load(dataArguments + 8*2)
+		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0, 0, 2)
+		f.load(dataArguments + 8*2 + 4)
+		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0, 1, 0)
+		f.give(refused)
+	})
 }
 
 // holdSignals lets a process signal itself, and ask with signal zero whether
