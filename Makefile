@@ -2,10 +2,17 @@
 # the machine lacks (Debian and its kin, with Go already there) and does its job.
 
 .DEFAULT_GOAL := build
-.PHONY: build run test lint fuzz ci clean
+.PHONY: build run test bench races lint fuzz ci clean
 
 # How long each fuzz target runs; `make test` runs their seeds alone.
 FUZZTIME ?= 30s
+
+# How long each race runs, and how many rounds a benchmark has.
+RACETIME ?= 2m
+BENCHTIME ?= 10x
+
+# The rsync of Debian 12, which .ci/packages unpacks there.
+OLD_RSYNC := $(CURDIR)/bin/rsync-3.2.7/usr/bin/rsync
 
 build: ## the one binary, bin/postern
 	CGO_ENABLED=0 go build -trimpath -o bin/postern ./cmd/postern
@@ -17,7 +24,16 @@ run: ## a gateway in ./run with one rsync and one borg backup made through it
 
 test: ## every test
 	.ci/packages test
-	POSTERN_E2E_RSYNC_OLD=$(CURDIR)/bin/rsync-3.2.7/usr/bin/rsync go test -race -timeout 30m ./...
+	POSTERN_E2E_RSYNC_OLD=$(OLD_RSYNC) go test -race -timeout 30m ./...
+
+bench: ## what confinement costs, and postern beside sshd
+	.ci/packages test
+	go test ./sandbox -run '^$$' -bench .
+	POSTERN_E2E_RSYNC_OLD=$(OLD_RSYNC) go test ./e2e -run '^$$' -bench . -benchtime $(BENCHTIME)
+
+races: ## clients that swap folders while rsync works, for RACETIME each
+	.ci/packages test
+	POSTERN_E2E_RSYNC_OLD=$(OLD_RSYNC) go test ./sandbox -run 'Race' -v -timeout 0 -race-time $(RACETIME)
 
 lint: ## gofmt, vet and the linters, as .ci/run does, without the tests
 	.ci/run lint
