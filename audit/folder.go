@@ -102,7 +102,8 @@ func cmpBool(a, b bool) int {
 // reader reads the lines of a file of a trail.
 type reader struct {
 	*bufio.Reader
-	close func() error
+	// close lets go of a file that was only read.
+	close func()
 	// raw is the file where it is not compressed.
 	raw *os.File
 }
@@ -134,13 +135,13 @@ func (f file) open() (*reader, error) {
 		return nil, err
 	}
 	if !f.compressed {
-		return &reader{bufio.NewReaderSize(in, 256<<10), in.Close, in}, nil
+		return &reader{bufio.NewReaderSize(in, 256<<10), func() { in.Close() }, in}, nil
 	}
 	d, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(64<<20))
 	if err != nil {
 		return nil, errors.Join(err, in.Close())
 	}
-	return &reader{bufio.NewReaderSize(d, 256<<10), func() error { d.Close(); return in.Close() }, nil}, nil
+	return &reader{bufio.NewReaderSize(d, 256<<10), func() { d.Close(); in.Close() }, nil}, nil
 }
 
 // errUnfinished is a line without its end.

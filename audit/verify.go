@@ -75,7 +75,7 @@ func Verify(dir string, key ed25519.PublicKey, known []Checkpoint, progress func
 		if err := v.file(f, i == len(files)-1); err != nil {
 			return v.verdict, err
 		}
-		if v.verdict.Fault != nil {
+		if v.wrong() {
 			return v.verdict, nil
 		}
 		if progress != nil {
@@ -99,11 +99,13 @@ type verifier struct {
 
 // fault notes the first thing that is wrong.
 func (v *verifier) fault(at Fault, format string, args ...any) {
-	if v.verdict.Fault == nil {
+	if !v.wrong() {
 		at.What = fmt.Sprintf(format, args...)
 		v.verdict.Fault = &at
 	}
 }
+
+func (v *verifier) wrong() bool { return v.verdict.Fault != nil }
 
 // file walks along one file.
 func (v *verifier) file(f file, last bool) error {
@@ -113,7 +115,7 @@ func (v *verifier) file(f file, last bool) error {
 	}
 	defer r.close()
 	v.verdict.Files++
-	for n := 1; v.verdict.Fault == nil; n++ {
+	for n := 1; !v.wrong(); n++ {
 		line, err := r.line()
 		at := Fault{File: filepath.Base(f.path), Line: n}
 		switch {
@@ -150,7 +152,7 @@ func (v *verifier) record(at Fault, f file, line []byte) {
 		v.at.Number = v.last.number
 		v.fault(v.at, "was changed, or put in place of the one that was written")
 	}
-	if v.verdict.Fault != nil {
+	if v.wrong() {
 		return
 	}
 	v.last, v.at = link{number, hashOf(line)}, at
