@@ -26,6 +26,9 @@ const (
 	signAfter = time.Minute
 )
 
+// format is the version of the records' schema (docs/audit-format.md).
+const format = 1
+
 // Checkpoint is a place in the chain under a signature. Whoever has it can tell
 // later whether the trail still leads there.
 type Checkpoint struct {
@@ -64,7 +67,7 @@ func (t *Trail) checkpoint() error {
 	}
 	c.Signature = base64.RawStdEncoding.EncodeToString(ed25519.Sign(t.keeper.key, c.text()))
 	err := t.chain(zerolog.DebugLevel, checkpointEvent, closing, func(e *zerolog.Event) {
-		e.Uint64("through", c.Number).Str("hash", c.Hash).Str("signed_at", c.Time).Str("signature", c.Signature)
+		e.Int("format", format).Uint64("through", c.Number).Str("hash", c.Hash).Str("signed_at", c.Time).Str("signature", c.Signature)
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,100 @@
+package audit_test
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"postern/audit"
+)
+
+// fullRecords are records of every event, with every field that it can have but
+// those that stand for foreign text which was cut or escaped.
+func fullRecords(t *testing.T) map[string][]string {
+	t.Helper()
+	k := keep(t, func(o *audit.Options) { o.FileSize, o.Keep = 1500, audit.Keep{Size: 1} })
+	for n := range 3 {
+		k.session(n)
+	}
+	k.close()
+	k.o.FileSize, k.o.Keep = 0, audit.Keep{}
+	k.open()
+	a := k.trail
+	err := errors.Join(
+		a.GatewayStarted(audit.Start{Version: "1", Listen: []string{":2222"}, HostKeys: []string{"SHA256:h"}, Clients: 1, Policy: "ab", Confinement: "full",
+			Programs: []audit.Program{{Name: "rsync", Path: "/usr/bin/rsync", Version: "3.2.7", Holes: []string{"CVE-1"}}}}),
+		a.GatewayStopped("signal"),
+		a.ListenerFailed(":22", errors.New("too many open files")),
+		a.ConnectionRefused(from, "no common algorithm"), a.ConnectionAccepted(from), a.ConnectionEnded(from, time.Second, 1, "the client left"),
+		a.KeyRefused(from, audit.KeyRefusal{Fingerprint: "SHA256:x", Type: "ssh-ed25519", Proved: true, Code: "address", Why: "w"}),
+		a.Panicked(from, "boom", "main.go:1"),
+		a.RequestsRefused(from, "c1.1", map[string]int{"pty-req": 1}),
+		a.SessionDecided(from, audit.Decision{Session: "c1.1", Request: "rsync --server -s", Arguments: []string{"rsync", "."}, Tool: "rsync", Direction: "push",
+			Verdict: "deny", Code: "c", Why: "w", Detail: "d", Rules: []string{"laptop.yaml:4"}, Program: "/usr/bin/rsync", Args: []string{"rsync"},
+			Dir: "/volume1", Confinement: "full", User: "1026:100"}),
+		a.SessionEnded(from, audit.End{Session: "c1.1", Status: 143, Signal: "terminated", Lasted: time.Second, In: 1, Out: 2, Err: 3, Why: "w", Failure: "f"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.close()
+	// An unfinished line makes the trail repair itself.
+	last := k.files()[len(k.files())-1]
+	k.put(last, append(k.raw(last), '{'))
+	k.open()
+	k.close()
+	fields := map[string][]string{}
+	collect := func(line []byte) {
+		var record map[string]any
+		if err := json.Unmarshal(line, &record); err != nil {
+			t.Fatal(err)
+		}
+		event, _ := record["message"].(string)
+		fields[event] = slices.Sorted(maps.Keys(record))
+	}
+	if err := audit.Scan(k.dir, audit.Query{}, func(r audit.Record) bool { collect(r.Line); return true }); err != nil {
+		t.Fatal(err)
+	}
+	return fields
+}
+
+var examples = regexp.MustCompile("(?s)```json\n(.*?)```")
+
+// TestFormatIsDocumented holds docs/audit-format.md against what is written: an
+// example of every event, with the fields that it has and no others, each of
+// which is explained.
+func TestFormatIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/audit-format.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := fullRecords(t), map[string][]string{}
+	for _, example := range examples.FindAllSubmatch(text, -1) {
+		var record map[string]any
+		if err := json.Unmarshal(example[1], &record); err != nil {
+			t.Fatalf("%v in %s", err, example[1])
+		}
+		event, _ := record["message"].(string)
+		got[event] = slices.Sorted(maps.Keys(record))
+	}
+	for event, fields := range want {
+		if !slices.Equal(got[event], fields) {
+			t.Errorf("%q has\n%q, the example\n%q", event, fields, got[event])
+		}
+		for _, field := range fields {
+			if !strings.Contains(string(text), "`"+field+"`") {
+				t.Errorf("%q is not explained", field)
+			}
+		}
+	}
+	for event := range got {
+		if want[event] == nil {
+			t.Errorf("there is an example of %q, which nobody writes", event)
+		}
+	}
+}
