@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -12,19 +13,34 @@ import (
 // outside is what the helper saw of the host before it was confined, and must
 // not see again.
 type outside struct {
-	root identity
+	root sight
 	// parents are the folders that contain the rule's paths, and that
 	// nothing of the order covers.
-	parents map[string]identity
+	parents map[string]sight
+}
+
+// sight is what was seen of a folder. The mode is what an attempt to change it
+// gives it, so that one which succeeds changes nothing.
+type sight struct {
+	identity
+	mode, owner uint32
+}
+
+func look(path string) (sight, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return sight{}, err
+	}
+	return sight{identify(&st), st.Mode &^ unix.S_IFMT, st.Uid}, nil
 }
 
 // lookOutside remembers what to try later.
 func lookOutside(o Order, v *view) (*outside, error) {
-	root, err := identityAt("/")
+	root, err := look("/")
 	if err != nil {
 		return nil, fmt.Errorf("look at the root: %w", err)
 	}
-	seen := &outside{root: root, parents: map[string]identity{}}
+	seen := &outside{root: root, parents: map[string]sight{}}
 	for _, p := range o.Paths {
 		parent := filepath.Dir(p.Path)
 		covered := slices.ContainsFunc(o.Paths, func(p Path) bool { return within(parent, p.Path) }) ||
@@ -32,7 +48,7 @@ func lookOutside(o Order, v *view) (*outside, error) {
 		if covered || parent == "/" {
 			continue
 		}
-		if seen.parents[parent], err = identityAt(parent); err != nil {
+		if seen.parents[parent], err = look(parent); err != nil {
 			return nil, fmt.Errorf("look at %s: %w", parent, err)
 		}
 	}
@@ -67,20 +83,25 @@ func (s *outside) prove(o Order, p plan) error {
 
 // proveHidden tries to find, and to change, what the new root must not show.
 func (s *outside) proveHidden(try func(string, error)) {
-	try("see the host's root", differs("/", s.root))
+	try("see the host's root", differs("/", s.root.identity))
 	_, err := identityAt("/proc")
 	try("see /proc", err)
 	for parent, was := range s.parents {
-		try("see the host's "+parent, differs(parent, was))
-		try("change the mode of "+parent, unix.Chmod(parent, 0o755))
+		try("see the host's "+parent, differs(parent, was.identity))
+		try("change the mode of "+parent, unix.Chmod(parent, was.mode))
 	}
 }
 
-// proveClosed tries to list folders that no rule of Landlock names.
+// proveClosed tries to list folders that no rule of Landlock names, and to change
+// the mode of one that belongs to somebody else: Landlock does not hold modes, so
+// that the child is another user has to.
 func (s *outside) proveClosed(try func(string, error)) {
 	try("list the root", opens("/", unix.O_RDONLY|unix.O_DIRECTORY))
 	for parent := range s.parents {
 		try("list "+parent, opens(parent, unix.O_RDONLY|unix.O_DIRECTORY))
+	}
+	if me := os.Geteuid(); me != 0 && s.root.owner != uint32(me) {
+		try("change the mode of the root", unix.Chmod("/", s.root.mode))
 	}
 }
 
