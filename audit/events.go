@@ -85,9 +85,9 @@ func (c Connection) mark(e *zerolog.Event) {
 }
 
 // ConnectionRefused records a connection that ended before anyone proved who
-// they are.
+// they are. Where too many come in a minute, the trail counts them.
 func (t *Trail) ConnectionRefused(c Connection, why string) error {
-	return t.record(zerolog.WarnLevel, "connection refused", loose, func(e *zerolog.Event) {
+	return t.attempt(c, "connection refused", "", func(e *zerolog.Event) {
 		c.mark(e)
 		foreign(e, "why", why)
 	})
@@ -118,9 +118,10 @@ type KeyRefusal struct {
 	Code, Why string
 }
 
-// KeyRefused records a key that was offered and not let in.
+// KeyRefused records a key that was offered and not let in. Where too many come in
+// a minute, the trail counts them.
 func (t *Trail) KeyRefused(c Connection, k KeyRefusal) error {
-	return t.record(zerolog.WarnLevel, "key refused", loose, func(e *zerolog.Event) {
+	return t.attempt(c, "key refused", k.Code, func(e *zerolog.Event) {
 		c.mark(e)
 		e.Str("fingerprint", k.Fingerprint).Str("type", k.Type).Bool("proved", k.Proved).Str("code", k.Code)
 		foreign(e, "why", k.Why)

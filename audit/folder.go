@@ -3,6 +3,7 @@ package audit
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -73,30 +74,12 @@ func listFiles(dir string) ([]file, error) {
 		files = append(files, file{filepath.Join(dir, entry.Name()), first, parts[2], parts[3] != "", info.Size()})
 	}
 	slices.SortFunc(files, func(a, b file) int {
-		if a.first != b.first {
-			return cmpUint(a.first, b.first)
+		if a.first == b.first && a.compressed {
+			return -1
 		}
-		return cmpBool(b.compressed, a.compressed)
+		return cmp.Compare(a.first, b.first)
 	})
 	return slices.CompactFunc(files, func(a, b file) bool { return a.first == b.first }), nil
-}
-
-func cmpUint(a, b uint64) int {
-	if a < b {
-		return -1
-	}
-	return 1
-}
-
-// cmpBool puts false first.
-func cmpBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // reader reads the lines of a file of a trail.

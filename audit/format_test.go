@@ -42,6 +42,11 @@ func fullRecords(t *testing.T) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for range 100 {
+		if err := a.ConnectionRefused(from, "left"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	k.close()
 	// An unfinished line makes the trail repair itself.
 	last := k.files()[len(k.files())-1]

@@ -270,7 +270,8 @@ func (t *Trail) Close() error {
 	if t.store == nil {
 		return nil
 	}
-	err := errors.Join(t.checkpoint(), t.store.finish(t.store.file, t.store.size))
+	t.folds.since = time.Time{} // what was counted is recorded now
+	err := errors.Join(t.unfold(), t.checkpoint(), t.store.finish(t.store.file, t.store.size))
 	t.keeper.work.Wait()
 	return errors.Join(err, t.keeper.lock.Close())
 }

@@ -50,6 +50,7 @@ type Trail struct {
 	// for a trail that is only printed.
 	store  *store
 	keeper *keeper
+	folds  folds
 	// prints gets a copy of each record.
 	prints io.Writer
 
@@ -81,6 +82,8 @@ func (t *Trail) write(level zerolog.Level, event string, c care, fields func(*ze
 		defer t.mu.Unlock()
 		return t.print(t.build(level, event, nil, fields))
 	}
+	// Counts that cannot be recorded are lost; what is recorded now matters more.
+	_ = t.unfold()
 	number, err := t.keep(level, event, c, fields)
 	t.mu.Unlock()
 	if err != nil || c == loose {
