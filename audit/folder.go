@@ -152,20 +152,30 @@ func (r *reader) line() ([]byte, error) {
 	return long, err
 }
 
+// The beginnings of a record's place in the chain, and what stands between.
+const (
+	numberMark = `,"number":`
+	beforeMark = `,"before":"`
+)
+
+// hashLength is that of a hash in base64 without padding.
+const hashLength = 43
+
 // linkOf reads a record's number and the hash of the one before it, which stand
 // behind its level and its time, without reading the rest.
 func linkOf(line []byte) (number uint64, before []byte, ok bool) {
-	_, rest, ok := bytes.Cut(line, []byte(`,"number":`))
-	if !ok {
+	at := bytes.Index(line, []byte(numberMark))
+	if at < 0 {
 		return 0, nil, false
 	}
-	digits, rest, ok := bytes.Cut(rest, []byte(`,"before":"`))
-	if !ok {
+	rest := line[at+len(numberMark):]
+	digits := bytes.IndexByte(rest, ',')
+	if digits < 0 || !bytes.HasPrefix(rest[digits:], []byte(beforeMark)) || len(rest) < digits+len(beforeMark)+hashLength+1 {
 		return 0, nil, false
 	}
-	before, rest, ok = bytes.Cut(rest, []byte{'"'})
-	number, err := strconv.ParseUint(string(digits), 10, 64)
+	number, err := strconv.ParseUint(string(rest[:digits]), 10, 64)
+	rest = rest[digits+len(beforeMark):]
 	// In a text the quotes would be escaped: this is two records in one line.
-	twice := bytes.Contains(rest, []byte(`,"before":"`))
-	return number, before, ok && !twice && err == nil
+	twice := bytes.Contains(rest[hashLength:], []byte(beforeMark))
+	return number, rest[:hashLength], err == nil && rest[hashLength] == '"' && !twice
 }
