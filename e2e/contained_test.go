@@ -43,8 +43,7 @@ func TestContained(t *testing.T) {
 		return
 	}
 	for _, version := range []string{newRsync, oldRsync} {
-		for _, m := range []manner{{level: full}, {level: namespaces}, {level: landlock}, {level: none},
-			{level: full, owner: backupUser}, {level: full, gateway: backupUser}, {level: landlock, gateway: backupUser}} {
+		for _, m := range append(chosenManners(), atFull) {
 			t.Run(version+"-"+m.String(), func(t *testing.T) {
 				t.Parallel()
 				w, p := attackWorld(t, m, version)

@@ -36,9 +36,12 @@ func TestRsync(t *testing.T) {
 	}
 }
 
+// borgModes are the ways in which borg 1 encrypts.
+var borgModes = []string{"none", "authenticated", "authenticated-blake2", "repokey", "repokey-blake2", "keyfile", "keyfile-blake2"}
+
 // TestBorgModes runs one script in every encryption mode that borg 1 has.
 func TestBorgModes(t *testing.T) {
-	for _, mode := range []string{"none", "authenticated", "authenticated-blake2", "repokey", "repokey-blake2", "keyfile", "keyfile-blake2"} {
+	for _, mode := range borgModes {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			runScripts(t, scripts(t, "borgmodes"), set{versions: asNow, manner: atFull, baseline: onlyBaseline(), env: []string{"mode=" + mode}})
@@ -71,28 +74,45 @@ func TestGate(t *testing.T) {
 	runScripts(t, named("gate/links"), set{versions: versions{oldRsync, oldRsync}, manner: atFull})
 }
 
-// manners are the other levels, and the other users. POSTERN_E2E_BASELINE=sshd
-// compares those of each user.
+// manners are the other levels, and the other users, so that each of them has its
+// turn.
 var manners = []manner{
-	{level: namespaces}, {level: landlock}, {level: none},
-	{level: full, owner: backupUser}, {level: full, gateway: backupUser}, {level: landlock, gateway: backupUser},
+	{level: namespaces, owner: backupUser}, {level: landlock, gateway: backupUser}, {level: full, gateway: backupUser}, {level: none},
 }
 
-// whole repeats at the other levels and with the other users what takes long, too:
-// the heaviest scripts, each encryption mode of borg, and all pairs of versions.
+// restOfManners are the other pairs, which only -whole goes through.
+var restOfManners = []manner{
+	{level: namespaces}, {level: landlock}, {level: full, owner: backupUser}, {level: landlock, owner: backupUser}, {level: none, owner: backupUser},
+	{level: namespaces, gateway: backupUser}, {level: none, gateway: backupUser},
+}
+
+// chosenManners are those of this run. Under sshd, which has no levels, it is the
+// users alone.
+func chosenManners() []manner {
+	if onlyBaseline() {
+		return []manner{{level: none, owner: backupUser}}
+	}
+	if *whole {
+		return append(slices.Clone(manners), restOfManners...)
+	}
+	return manners
+}
+
+// whole repeats at every level and with every user what takes long, too: the scripts
+// of onlyWhole, each encryption mode of borg, and all pairs of versions.
 var whole = flag.Bool("whole", false, "leave nothing out at any level")
 
-// heavy are the scripts that only -whole repeats.
-var heavy = named("same/one_gib", "same/many_files", "same/thirty_connections", "same/rekey")
+// onlyWhole are the scripts that only -whole repeats: the heaviest, and those that
+// are about SSH, where no child is asked for more than a transfer.
+var onlyWhole = named("same/one_gib", "same/many_files", "same/thirty_connections", "same/rekey", "same/borg_paths", "same/key_types",
+	"same/dropbear", "same/plink", "same/paramiko", "same/control_master", "gate/certificates", "gate/whoami", "gate/logins", "gate/admission",
+	"gate/nothing_else", "gate/odd_commands", "gate/borg_refused")
 
 // TestManners runs every script at every level of confinement, and as the users
 // that a gateway and its children can be. What differs a script says itself, by
 // a condition.
 func TestManners(t *testing.T) {
-	for _, m := range manners {
-		if onlyBaseline() && m.children() == root {
-			continue // sshd has no levels
-		}
+	for _, m := range chosenManners() {
 		t.Run(m.String(), func(t *testing.T) {
 			t.Parallel()
 			s := set{versions: asNow, manner: m, baseline: onlyBaseline(), binary: os.Getenv(envPlain), env: []string{"mode=repokey-blake2"}}
@@ -100,15 +120,27 @@ func TestManners(t *testing.T) {
 			if !onlyBaseline() {
 				files = append(files, scripts(t, "gate")...)
 			}
-			runScripts(t, slices.DeleteFunc(files, func(file string) bool { return !*whole && slices.Contains(heavy, file) }), s)
-			s.versions = versions{oldRsync, oldRsync}
+			runScripts(t, slices.DeleteFunc(files, func(file string) bool { return !*whole && slices.Contains(onlyWhole, file) }), s)
 			if !onlyBaseline() {
+				s.versions = versions{oldRsync, oldRsync}
 				runScripts(t, named("gate/links", "gate/unheld"), s)
 			}
 			if *whole {
-				runScripts(t, scripts(t, "rsync"), s)
+				runRest(t, s)
 			}
 		})
+	}
+}
+
+// runRest runs what depends on a mode or on a version once more, in all of them.
+func runRest(t *testing.T, s set) {
+	for _, mode := range borgModes {
+		s.env = []string{"mode=" + mode}
+		runScripts(t, scripts(t, "borgmodes"), s)
+	}
+	for _, v := range []versions{{oldRsync, oldRsync}, {oldRsync, newRsync}, {newRsync, oldRsync}} {
+		s.versions = v
+		runScripts(t, scripts(t, "rsync"), s)
 	}
 }
 
