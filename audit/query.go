@@ -189,9 +189,10 @@ func NewestSessions(dir string, q Query, n int) ([]Session, error) {
 	return sessions, err
 }
 
-// The names of the records that begin and end a session.
+// The names of the records of a session.
 const (
 	decidedEvent = "session decided"
+	servedEvent  = "borg operations"
 	endedEvent   = "session ended"
 )
 

@@ -82,6 +82,48 @@ func (t *Trail) SessionDecided(c Connection, d Decision) error {
 	})
 }
 
+// Operations are what a borg client asked of its repositories in one session,
+// whether borg did it or not.
+type Operations struct {
+	Session      string
+	Repositories []Repository
+	// Stopped says why the counting ended early, if it did.
+	Stopped string
+}
+
+// Repository is what was asked of one repository.
+type Repository struct {
+	Path string
+	// Create says that a new one was asked for.
+	Create bool
+	// Methods counts the calls of borg's protocol by their names.
+	Methods map[string]int64
+	// Put is how many bytes were sent to be stored.
+	Put int64
+}
+
+// BorgServed records the operations of a session.
+func (t *Trail) BorgServed(c Connection, o Operations) error {
+	return t.record(zerolog.InfoLevel, servedEvent, loose, func(e *zerolog.Event) {
+		c.mark(e)
+		e.Str("session", o.Session)
+		repositories := e.CreateArray()
+		for _, r := range o.Repositories {
+			d := e.CreateDict()
+			foreign(d, "path", r.Path)
+			methods := e.CreateDict()
+			for _, name := range slices.Sorted(maps.Keys(r.Methods)) {
+				methods.Int64(name, r.Methods[name])
+			}
+			repositories.Dict(d.Bool("create", r.Create).Int64("put", r.Put).Dict("methods", methods))
+		}
+		e.Array("repositories", repositories)
+		if o.Stopped != "" {
+			foreign(e, "stopped", o.Stopped)
+		}
+	})
+}
+
 // End is how a session ended.
 type End struct {
 	Session string

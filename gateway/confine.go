@@ -38,7 +38,10 @@ func HoldOf(l sandbox.Level) policy.Hold {
 
 // child is what a decision allows, ready to be started, with the folders of its
 // rules open: what a client does from then on cannot put others in their place.
-type child struct{ order sandbox.Order }
+type child struct {
+	order sandbox.Order
+	tool  policy.Tool
+}
 
 // close lets go of the folders. It may be called more than once.
 func (c *child) close() {
@@ -53,7 +56,7 @@ func (c *child) close() {
 // prepare makes the child of a decision, held to the folders of its rules. Where
 // that cannot be, the decision becomes a refusal.
 func (s *Server) prepare(d policy.Decision) (*child, policy.Decision) {
-	c := &child{sandbox.Order{
+	c := &child{tool: d.Tool, order: sandbox.Order{
 		Program: d.Program, Args: d.Args, Env: d.Env, Dir: d.Dir, Umask: d.Umask,
 		Least: s.config.Confinement, Most: s.config.Confinement,
 		// A borg asks by their numbers whether those live that hold a lock.

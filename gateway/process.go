@@ -35,7 +35,15 @@ func (s *session) execute(c *child, input *bufio.Reader) {
 	}
 	// Nothing below panics; a child must not outlive it if something did.
 	defer func() { p.Kill(); p.Wait() }()
-	exit := s.attend(p, input, &end)
+	var heard *listener
+	if c.tool == policy.Borg {
+		heard = &listener{}
+	}
+	exit := s.attend(p, input, heard, &end)
+	if heard != nil {
+		// Where it cannot be recorded, the end that follows says so.
+		_ = s.server.config.Trail.BorgServed(s.about, heard.operations(s.id))
+	}
 	end.Status, end.Signal, end.Lasted = status(exit), signalName(exit), s.server.config.Now().Sub(start)
 	s.recordSession(end)
 	s.finish(end.Status)
@@ -64,9 +72,13 @@ func signalName(exit sandbox.Exit) string {
 }
 
 // attend carries the streams between the client and the child until the child
-// has ended and all its output is delivered, or the client is gone.
-func (s *session) attend(p *sandbox.Process, input io.Reader, end *audit.End) sandbox.Exit {
+// has ended and all its output is delivered, or the client is gone. heard, which
+// may be nil, listens to what the child is given.
+func (s *session) attend(p *sandbox.Process, input io.Reader, heard *listener, end *audit.End) sandbox.Exit {
 	in := &inlet{server: s.server, to: p.Stdin}
+	if heard != nil {
+		in.heard = heard.hear
+	}
 	streams := s.newOutlets(p)
 	var outputs sync.WaitGroup
 	outputs.Add(2)

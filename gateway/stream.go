@@ -33,6 +33,8 @@ type inlet struct {
 	server  *Server
 	to      *os.File
 	carried atomic.Int64
+	// heard gets what the child was given; nil where nobody listens.
+	heard func([]byte)
 }
 
 // carry goes on until the client has no more data. When the child no longer
@@ -47,6 +49,9 @@ func (i *inlet) carry(from io.Reader) {
 		if n > 0 && open {
 			written, failure := i.to.Write(buffer[:n])
 			i.carried.Add(int64(written))
+			if i.heard != nil {
+				i.heard(buffer[:written])
+			}
 			if open = failure == nil; !open {
 				i.to.Close()
 			}
