@@ -79,7 +79,7 @@ func TestEveryEventIsOneRecord(t *testing.T) {
 		"session allowed": {func(a *audit.Trail) error {
 			return a.SessionDecided(audit.Connection{ID: "c1"}, audit.Decision{Session: "c1.1", Request: "rsync --server -s", Arguments: []string{"rsync", "."},
 				Tool: "rsync", Direction: "push", Verdict: "allow", Rules: []string{"laptop.yaml:3"}, Program: "/usr/bin/rsync", Args: []string{"rsync", "--server"}, Dir: "/data"})
-		}, `address: args:[rsync --server] arguments:[rsync .] connection:c1 dir:/data direction:push level:info message:session decided program:/usr/bin/rsync request:rsync --server -s rules:[laptop.yaml:3] session:c1.1 time:2026-10-18T01:04:05.060Z tool:rsync verdict:allow`},
+		}, `address: args:[rsync --server] arguments:[rsync .] connection:c1 dir:/data direction:push level:info message:session decided program:/usr/bin/rsync request:rsync --server -s rules:[laptop.yaml:3] session:c1.1 stores:false time:2026-10-18T01:04:05.060Z tool:rsync verdict:allow`},
 		"session ended": {func(a *audit.Trail) error {
 			return a.SessionEnded(audit.Connection{ID: "c1"}, audit.End{Session: "c1.1", Status: 143, Signal: "terminated", Lasted: time.Second, In: 1, Out: 2, Err: 3, Why: "keepalive", Failure: "f"})
 		}, `address: connection:c1 err:3 failure:f in:1 level:info message:session ended out:2 seconds:1 session:c1.1 signal:terminated status:143 time:2026-10-18T01:04:05.060Z why:keepalive`},

@@ -39,6 +39,7 @@ type Record struct {
 	Dir         string   `json:"dir"`
 	Confinement string   `json:"confinement"`
 	User        string   `json:"user"`
+	Stores      bool     `json:"stores"`
 
 	Status  *int    `json:"status"`
 	Signal  string  `json:"signal"`

@@ -52,6 +52,8 @@ type Decision struct {
 	Confinement string
 	// User is the uid and the gid that it runs as.
 	User string
+	// Stores says that the request can add to what is kept.
+	Stores bool
 }
 
 // SessionDecided records a decision, before anything is done about it.
@@ -77,6 +79,7 @@ func (t *Trail) SessionDecided(c Connection, d Decision) error {
 			}
 		}
 		if d.Args != nil {
+			e.Bool("stores", d.Stores)
 			foreignWords(e, "args", d.Args)
 		}
 	})

@@ -1,8 +1,6 @@
 package configs
 
 import (
-	"regexp"
-	"strconv"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -17,7 +15,6 @@ type Audit struct {
 }
 
 const (
-	day = 24 * time.Hour
 	// defaultKeep is a year, and time to look at it.
 	defaultKeep = 400 * day
 	// leastKeepSize is enough for a few days of a small office.
@@ -38,20 +35,10 @@ func (g *gatewayFile) audit(n ast.Node) {
 	})
 }
 
-var dayForm = regexp.MustCompile(`^([1-9][0-9]{0,4})(d|w|y)$`)
-
 func (g *gatewayFile) keepTime(n ast.Node) {
-	text, ok := g.word(n, "audit.keep.time")
-	if !ok {
-		return
+	if t, ok := g.span(n, "audit.keep.time", "dwy", "write a number of days, weeks or years, such as 90d, 12w or 2y"); ok {
+		g.config.Audit.Keep = t
 	}
-	parts := dayForm.FindStringSubmatch(text)
-	if parts == nil {
-		g.fault(markOf(n), "write a number of days, weeks or years, such as 90d, 12w or 2y", "audit.keep.time: %q is no such time", text)
-		return
-	}
-	count, _ := strconv.Atoi(parts[1]) // it has at most five digits
-	g.config.Audit.Keep = time.Duration(count) * map[string]time.Duration{"d": day, "w": 7 * day, "y": 366 * day}[parts[2]]
 }
 
 func (g *gatewayFile) keepSize(n ast.Node) {

@@ -60,6 +60,7 @@ func readClient(s *source, h host) *clientFile {
 		"login":      c.login,
 		"from":       c.from,
 		"expires":    c.expires,
+		"expect":     c.expect,
 		"disabled":   func(n ast.Node) { s.yes(n, "disabled", &c.client.Disabled) },
 		"limits":     c.limits,
 		"allow":      c.allow,

@@ -106,7 +106,7 @@ func TestClientSample(t *testing.T) {
 		}
 	}
 	keys := []string{
-		"access", "allow", "append_only", "borg", "delete", "disabled", "expires", "files", "from", "keys", "limits", "login",
+		"access", "allow", "append_only", "borg", "delete", "disabled", "expect", "expires", "files", "from", "keys", "limits", "login",
 		"memory", "min_free", "munge_links", "overwrite", "principals", "quota", "rooted", "rsync", "run_as",
 	}
 	if got := keysOf(text); !slices.Equal(got, keys) {

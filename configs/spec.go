@@ -23,9 +23,11 @@ type ClientSpec struct {
 	Login      string
 	From       []string
 	Expires    string
-	Disabled   bool
-	Limits     policy.Limits
-	Rules      []RuleSpec
+	// Expect is in whole hours; zero leaves the key out.
+	Expect   time.Duration
+	Disabled bool
+	Limits   policy.Limits
+	Rules    []RuleSpec
 }
 
 // RuleSpec is one rule of a [ClientSpec].
@@ -48,6 +50,7 @@ func (c ClientSpec) render() []byte {
 	w.text("login", c.Login)
 	w.list("from", c.From)
 	w.day("expires", c.Expires)
+	c.expect(w)
 	c.limits(w)
 	if len(c.Rules) == 0 {
 		w.line("allow: [] # nothing yet: it may connect, and no more")
@@ -59,6 +62,18 @@ func (c ClientSpec) render() []byte {
 		r.render(w)
 	}
 	return []byte(w.String())
+}
+
+func (c ClientSpec) expect(w *yamlWriter) {
+	for _, unit := range []struct {
+		name   string
+		length time.Duration
+	}{{"w", 7 * day}, {"d", day}, {"h", time.Hour}} {
+		if c.Expect > 0 && c.Expect%unit.length == 0 {
+			w.line("expect: %d%s", c.Expect/unit.length, unit.name)
+			return
+		}
+	}
 }
 
 func (c ClientSpec) limits(w *yamlWriter) {

@@ -52,6 +52,7 @@ func decideBorg(rules []Rule, host Host, second bool, words []word, tree Tree) D
 	d.Dir = d.Rules[0].Path
 	d.Umask = borgUmask
 	d.Writes = slices.ContainsFunc(d.Rules, func(r Rule) bool { return r.Access.MayWrite() })
+	d.Stores = d.Writes
 	for _, r := range d.Rules {
 		if refusal := r.hasRoom(tree); refusal != nil && r.Access.MayWrite() {
 			return d.deny(refusal)

@@ -110,6 +110,13 @@ func TestFloorOfUnknownSpace(t *testing.T) {
 }
 
 func TestWhatChangesNothing(t *testing.T) {
+	for exec, stores := range map[string]bool{
+		push + ". .": true, "rsync --server -nre.iLsfxCIvu . .": false, pull + ". .": false, pull + "--remove-source-files . .": false, "borg serve": true,
+	} {
+		if d := decide(t, append(rsyncRule(), borgRule()), host(), exec); d.Verdict != policy.Allow || d.Stores != stores {
+			t.Errorf("%s: %s, stores %v, want %v", exec, outcome(d), d.Stores, stores)
+		}
+	}
 	for exec, want := range map[string]bool{
 		push + ". .":                       true,
 		pull + ". .":                       false,

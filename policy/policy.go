@@ -273,8 +273,9 @@ type Decision struct {
 	Umask int
 	// User is whom the child runs as.
 	User User
-	// Writes says that the child may have to change something.
-	Writes bool
+	// Writes says that the child may have to change something, and Stores that
+	// the request can add to what is kept: for rsync a push that is no dry run.
+	Writes, Stores bool
 	// Limits bounds the child.
 	Limits Limits
 }

@@ -254,6 +254,7 @@ func (r *rsyncRequest) allow(d Decision, options []string) Decision {
 	d.Env = baseEnvironment(r.host)
 	d.Dir = r.rule.Path
 	d.Umask = rsyncUmask
+	d.Stores = r.fills()
 	d.Writes = r.call.direction == Push || r.call.hasClass(deletes)
 	return d.runAs(r.host, r.tree)
 }

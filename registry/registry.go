@@ -52,6 +52,8 @@ type Client struct {
 	Expires time.Time
 	// Rules are the client's permissions, in the order of the file.
 	Rules []policy.Rule
+	// Expect is how long the client may be without a backup; zero is for ever.
+	Expect time.Duration
 	// Limits bounds each child of the client.
 	Limits policy.Limits
 	// Where is the client's file, for messages.

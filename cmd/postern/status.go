@@ -1,0 +1,160 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postern/audit"
+	"postern/registry"
+)
+
+// statusWindow is how far back status looks for backups: long enough for a trend
+// of weekly ones.
+const statusWindow = 90 * 24 * time.Hour
+
+// clientStatus is what status says of one client.
+type clientStatus struct {
+	Client string `json:"client"`
+	// State is ok, overdue, none for a client that has made no backup and of
+	// which none is expected, or disabled.
+	State string        `json:"state"`
+	Last  *audit.Backup `json:"last,omitempty"`
+	// Age and Expect are in seconds; Expect is absent where nothing is
+	// expected.
+	Age    float64 `json:"age,omitempty"`
+	Expect float64 `json:"expect,omitempty"`
+	// Count is how many backups there were in the last 90 days.
+	Count int `json:"count"`
+	// Usual is the median size of those before the last, in bytes.
+	Usual int64 `json:"usual,omitempty"`
+}
+
+// The states of a client.
+const (
+	stateOK       = "ok"
+	stateOverdue  = "overdue"
+	stateNone     = "none"
+	stateDisabled = "disabled"
+)
+
+func newStatus(a *app) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say which client has its backups, and which is overdue",
+		Long: `Status shows for each client its last successful backup, how old that is, how long
+the client may be without one (expect in its file), and how large it was beside
+those before.
+
+A backup is an rsync push that ended well and was no dry run, or a borg session that
+wrote an archive; a probe, a pull, a check or a compaction is none. For borg the
+size is what was sent to be stored.
+
+The exit status is 1 when a client is overdue, so that cron or a monitor can tell.`,
+		Example: `  postern status
+  postern status --json || notify-send "a backup is overdue"`,
+		Args: cobra.NoArgs,
+		RunE: run(func([]string) error { return a.backupStatus(dir, time.Now()) }),
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "read the trail in this `folder`, such as a copy")
+	a.jsonFlag(cmd)
+	return cmd
+}
+
+func (a *app) backupStatus(dir string, now time.Time) error {
+	c, err := a.load()
+	if err != nil {
+		return err
+	}
+	if dir == "" {
+		dir = auditFolder(c)
+	}
+	backups, err := audit.Backups(dir, now.Add(-statusWindow))
+	if err != nil {
+		return noTrail(dir, err)
+	}
+	all := make([]clientStatus, len(c.Clients))
+	overdue := false
+	for i, client := range c.Clients {
+		all[i] = statusOf(client, backups[client.Name], now)
+		overdue = overdue || all[i].State == stateOverdue
+	}
+	if err := a.result(all, func(w io.Writer) { printStatus(w, all) }); err != nil {
+		return err
+	}
+	if overdue {
+		return errNo
+	}
+	return nil
+}
+
+// statusOf is what is to be said of a client with these backups, the oldest first.
+func statusOf(c registry.Client, backups []audit.Backup, now time.Time) clientStatus {
+	s := clientStatus{Client: c.Name, State: stateNone, Count: len(backups), Expect: c.Expect.Seconds()}
+	late := c.Expect > 0
+	if len(backups) > 0 {
+		last := backups[len(backups)-1]
+		s.Last, s.State = &last, stateOK
+		age := now.Sub(last.Time)
+		s.Age, s.Usual = age.Seconds(), median(backups[:len(backups)-1])
+		late = late && age > c.Expect
+	}
+	switch {
+	case c.Disabled:
+		s.State = stateDisabled
+	case late:
+		s.State = stateOverdue
+	}
+	return s
+}
+
+// median is that of the sizes, and 0 where there are none.
+func median(backups []audit.Backup) int64 {
+	if len(backups) == 0 {
+		return 0
+	}
+	sizes := make([]int64, len(backups))
+	for i, b := range backups {
+		sizes[i] = b.Bytes
+	}
+	slices.Sort(sizes)
+	return sizes[len(sizes)/2]
+}
+
+func printStatus(w io.Writer, all []clientStatus) {
+	if len(all) == 0 {
+		fmt.Fprintln(w, "no clients")
+		return
+	}
+	rows := [][]string{{"CLIENT", "STATE", "LAST BACKUP", "AGE", "EXPECT", "SIZE", "USUAL", "TOOL"}}
+	for _, s := range all {
+		row := []string{s.Client, s.State, "never", "", span(s.Expect), "", "", ""}
+		if s.Last != nil {
+			row[2], row[3], row[5], row[7] = localTime(s.Last.Time), span(s.Age), bytesOf(s.Last.Bytes), s.Last.Tool
+		}
+		if s.Usual > 0 {
+			row[6] = bytesOf(s.Usual)
+		}
+		rows = append(rows, row)
+	}
+	table(w, rows)
+}
+
+// span is a length of time in seconds, in the two largest of its units.
+func span(seconds float64) string {
+	d := time.Duration(seconds) * time.Second
+	const day = 24 * time.Hour
+	switch {
+	case d == 0:
+		return ""
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 2*day:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
+}
