@@ -28,7 +28,7 @@ test: ## every test
 
 bench: ## what confinement costs, and postern beside sshd
 	.ci/packages test
-	go test ./sandbox -run '^$$' -bench .
+	go test ./sandbox ./audit -run '^$$' -bench .
 	POSTERN_E2E_RSYNC_OLD=$(OLD_RSYNC) go test ./e2e -run '^$$' -bench . -benchtime $(BENCHTIME)
 
 races: ## clients that swap folders while rsync works, for RACETIME each
