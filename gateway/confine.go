@@ -22,7 +22,7 @@ const (
 	childProcesses = 16
 )
 
-// scratch is where a program that unpacks itself does so, and sees nothing else.
+// scratch is where a program has its temporary files.
 const scratch = "/tmp"
 
 // HoldOf is what a level of confinement means for decisions.
@@ -66,7 +66,7 @@ func (s *Server) prepare(d policy.Decision) (*child, policy.Decision) {
 	if os.Geteuid() == 0 {
 		c.order.User = &sandbox.User{UID: d.User.UID, GID: d.User.GID}
 	}
-	c.unpack()
+	c.unpack(d)
 	if err := c.open(d); err != nil {
 		d.Verdict, d.Refusal = policy.Deny, cannotHold(err)
 	}
@@ -125,15 +125,22 @@ func (c *child) belongs(folder *os.File, rule policy.Rule, user policy.User) err
 	return nil
 }
 
-// unpack gives a program that unpacks itself a place to do so. It finds itself by
-// its name. A program that cannot be read cannot be started either, which is for
-// its start to say.
-func (c *child) unpack() {
+// unpack gives a program a place for temporary files: one that unpacks itself,
+// which finds itself by its name, and a borg, which would have them in its
+// repository where it sees no other place. A program that cannot be read cannot be
+// started either, which is for its start to say.
+func (c *child) unpack(d policy.Decision) {
 	o := &c.order
-	if frozen, err := sandbox.Frozen(o.Program); err != nil || !frozen {
+	frozen, err := sandbox.Frozen(o.Program)
+	switch {
+	case err != nil:
+		return
+	case frozen:
+		o.Unpacks = true
+		o.Args = append([]string{o.Program}, o.Args[1:]...)
+	case d.Tool != policy.Borg || !d.Writes || HoldOf(o.Most) != policy.Everything:
 		return
 	}
 	o.Scratch = scratch
 	o.Env = append(o.Env[:len(o.Env):len(o.Env)], "TMPDIR="+scratch)
-	o.Args = append([]string{o.Program}, o.Args[1:]...)
 }

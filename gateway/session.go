@@ -92,10 +92,10 @@ func (s *session) record(command string, arguments []string, d policy.Decision) 
 	record := audit.Decision{
 		Session: s.id, Request: command, Arguments: arguments,
 		Tool: string(d.Tool), Direction: string(d.Direction), Verdict: d.Verdict.String(),
-		Program: d.Program, Args: d.Args, Dir: d.Dir, Stores: d.Stores,
+		Confinement: s.server.config.Confinement.String(), Program: d.Program, Args: d.Args, Dir: d.Dir, Stores: d.Stores,
 	}
 	if d.Verdict == policy.Allow {
-		record.Confinement, record.User = s.server.config.Confinement.String(), d.User.String()
+		record.User = d.User.String()
 	}
 	for _, rule := range d.Rules {
 		record.Rules = append(record.Rules, rule.Where)

@@ -224,7 +224,11 @@ func grantsFor(o Order, v *view, p plan) ([]grant, error) {
 		}
 	}
 	if o.Scratch != "" {
-		if err := add(o.Scratch, fsRead|fsList|fsWrite|fsExecute); err != nil {
+		rights := uint64(fsRead | fsList | fsWrite)
+		if o.Unpacks {
+			rights |= fsExecute
+		}
+		if err := add(o.Scratch, rights); err != nil {
 			return nil, err
 		}
 	}

@@ -285,7 +285,7 @@ var frozenMark = []byte("MEI\014\013\012\013\016")
 
 // Frozen reports whether a program unpacks itself into TMPDIR and runs from
 // there, as the borg binaries do that its makers publish. It needs
-// [Order.Scratch], the same in TMPDIR, and its own absolute path as its name.
+// [Order.Scratch] and [Order.Unpacks], the folder in TMPDIR, and its own absolute path as its name.
 func Frozen(program string) (bool, error) {
 	f, err := os.Open(program)
 	if err != nil {

@@ -54,10 +54,12 @@ type Order struct {
 	// path that does not exist is passed over.
 	Reads []string
 	// Scratch is the absolute path of an empty folder in which the child may
-	// write files and run them, or "". With namespaces the child sees a
-	// temporary file system of its own there. Only a program that unpacks
-	// itself needs one: see [Frozen].
+	// write files, or "". With namespaces the child sees a temporary file
+	// system of its own there.
 	Scratch string
+	// Unpacks lets the child run what is in Scratch. Only a program that
+	// unpacks itself needs that: see [Frozen].
+	Unpacks bool
 
 	// User is whom the child runs as. Nil is the gateway's own user, and an
 	// error where that is root: a child is root only by name.
@@ -151,6 +153,9 @@ func (o Order) checkConfinement() error {
 			return fmt.Errorf("%q, which the program reads, is not an absolute path", path)
 		}
 	}
+	if o.Unpacks && o.Scratch == "" {
+		return errors.New("there is no scratch folder to unpack into")
+	}
 	if o.Scratch != "" && !isPlace(o.Scratch) {
 		return fmt.Errorf("scratch folder %q is not the clean absolute path of a folder below the root", o.Scratch)
 	}
@@ -203,7 +208,7 @@ type wire struct {
 	Program, Dir, Scratch []byte
 	Args, Env, Reads      [][]byte
 	Umask                 int
-	HostPIDs              bool
+	Unpacks, HostPIDs     bool
 	Paths                 []wirePath
 	User                  *User
 	Limits                Limits
@@ -220,7 +225,7 @@ func (o Order) write(w io.Writer, p plan) error {
 	out := wire{
 		Program: []byte(o.Program), Dir: []byte(o.Dir), Scratch: []byte(o.Scratch),
 		Args: words[[]byte](o.Args), Env: words[[]byte](o.Env), Reads: words[[]byte](o.Reads),
-		Umask: o.Umask, HostPIDs: o.HostPIDs, User: o.User, Limits: o.Limits, Plan: p,
+		Umask: o.Umask, Unpacks: o.Unpacks, HostPIDs: o.HostPIDs, User: o.User, Limits: o.Limits, Plan: p,
 	}
 	for _, path := range o.Paths {
 		out.Paths = append(out.Paths, wirePath{[]byte(path.Path), path.Writable})
@@ -238,7 +243,7 @@ func readOrder(r io.Reader, first int) (Order, plan, error) {
 	o := Order{
 		Program: string(got.Program), Dir: string(got.Dir), Scratch: string(got.Scratch),
 		Args: words[string](got.Args), Env: words[string](got.Env), Reads: words[string](got.Reads),
-		Umask: got.Umask, HostPIDs: got.HostPIDs, User: got.User, Limits: got.Limits,
+		Umask: got.Umask, Unpacks: got.Unpacks, HostPIDs: got.HostPIDs, User: got.User, Limits: got.Limits,
 		Least: got.Plan.Level, Most: got.Plan.Level,
 	}
 	for i, path := range got.Paths {

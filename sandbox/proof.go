@@ -44,7 +44,8 @@ func lookOutside(o Order, v *view) (*outside, error) {
 	for _, p := range o.Paths {
 		parent := filepath.Dir(p.Path)
 		covered := slices.ContainsFunc(o.Paths, func(p Path) bool { return within(parent, p.Path) }) ||
-			slices.ContainsFunc(v.read, func(folder string) bool { return within(parent, folder) })
+			slices.ContainsFunc(v.read, func(folder string) bool { return within(parent, folder) }) ||
+			o.Scratch != "" && within(parent, o.Scratch)
 		if covered || parent == "/" {
 			continue
 		}

@@ -26,10 +26,12 @@ func TestScratch(t *testing.T) {
 		o.Program = filepath.Join(base, "program")
 		o.Paths = []sandbox.Path{{Path: elsewhere, Writable: true}}
 		o.Scratch = scratch
-		for dir, want := range map[string]bool{scratch: true, elsewhere: l == none} {
-			o.Args = []string{o.Program, unpackVerb, dir}
-			if got := string(s.gatewayRuns(t, base, o, nil)) == "ran"; got != want {
-				t.Errorf("runs from %s: %v, want %v", dir, got, want)
+		for _, o.Unpacks = range []bool{false, true} {
+			for dir, want := range map[string]bool{scratch: o.Unpacks || l == none, elsewhere: l == none} {
+				o.Args = []string{o.Program, unpackVerb, dir}
+				if got := string(s.gatewayRuns(t, base, o, nil)) == "ran"; got != want {
+					t.Errorf("unpacks %v: runs from %s: %v, want %v", o.Unpacks, dir, got, want)
+				}
 			}
 		}
 		left, err := os.ReadDir(scratch)

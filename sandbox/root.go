@@ -68,6 +68,12 @@ func plant() (*newRoot, error) {
 
 // furnish mounts what the child sees.
 func (r *newRoot) furnish(o Order, v *view) error {
+	// A path, or the program, may lie in the scratch folder, and is then to be seen in it.
+	if o.Scratch != "" {
+		if err := r.scratch(o); err != nil {
+			return err
+		}
+	}
 	system := slices.Concat(v.execute, v.read)
 	// Folders come before what lies in them.
 	slices.Sort(system)
@@ -90,9 +96,6 @@ func (r *newRoot) furnish(o Order, v *view) error {
 		if err := r.link(path, target); err != nil {
 			return fmt.Errorf("show the link %s: %w", path, err)
 		}
-	}
-	if o.Scratch != "" {
-		return r.scratch(o)
 	}
 	return nil
 }
@@ -182,7 +185,7 @@ func (r *newRoot) link(path, target string) error {
 	return os.Symlink(target, at)
 }
 
-// scratch mounts an empty file system from which programs may run.
+// scratch mounts an empty file system.
 func (r *newRoot) scratch(o Order) error {
 	target := filepath.Join(r.base, o.Scratch)
 	if err := mountPoint(target, true); err != nil {
@@ -192,7 +195,11 @@ func (r *newRoot) scratch(o Order) error {
 	if o.User != nil {
 		options += fmt.Sprintf(",uid=%d,gid=%d", o.User.UID, o.User.GID)
 	}
-	if err := unix.Mount("tmpfs", target, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+	flags := uintptr(dataFlags)
+	if o.Unpacks {
+		flags &^= unix.MS_NOEXEC
+	}
+	if err := unix.Mount("tmpfs", target, "tmpfs", flags, options); err != nil {
 		return fmt.Errorf("mount the scratch folder: %w", err)
 	}
 	return nil
