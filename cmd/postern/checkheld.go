@@ -30,7 +30,7 @@ func checkConfinement(c *configs.Config, host sandbox.Ability) (sandbox.Level, [
 		}
 	}
 	if host.UserNamespace && os.Geteuid() != 0 && level.Includes(sandbox.Namespaces) {
-		all = append(all, caution(c.Path, "to the children of a gateway without root, files of other users and groups belong to nobody",
+		all = append(all, caution(c.Path, "to the children of a gateway without root, files of other users and groups belong to nobody, and access lists cannot name them",
 			"if clients must see those owners, write sandbox: {most: landlock}, or run the gateway as root"))
 	}
 	return level, all

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -21,7 +22,28 @@ func TestMain(m *testing.M) {
 	// The files of the scripts must not be writable by others, whoever runs
 	// the tests.
 	syscall.Umask(0o022)
-	testscript.Main(m, map[string]func(){"postern": main})
+	testscript.Main(suite{m}, nil)
+}
+
+// suite builds postern once, without the race detector, which would take up most
+// of the time of the hundreds of commands that the tests run.
+type suite struct{ m *testing.M }
+
+// Run is called by [testscript.Main].
+func (s suite) Run() int {
+	folder, err := os.MkdirTemp("", "postern-cmd-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(folder)
+	build := exec.Command("go", "build", "-race=false", "-o", filepath.Join(folder, "postern"), ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	os.Setenv("PATH", folder+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	return s.m.Run()
 }
 
 // TestScripts runs the real main in an empty folder for each script.

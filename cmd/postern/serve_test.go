@@ -16,11 +16,10 @@ import (
 	"postern/sandbox"
 )
 
-// postern returns the command postern, run by this test binary.
+// postern returns the command postern.
 func postern(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", args...)
-	cmd.Args[0] = "postern"
+	cmd := exec.CommandContext(t.Context(), "postern", args...)
 	cmd.Env = []string{"PATH=/usr/bin:/bin"}
 	return cmd
 }
