@@ -85,7 +85,10 @@ func prepare(folder string) error {
 	plain := filepath.Join(folder, "postern-plain")
 	os.Setenv(envBinary, plain)
 	os.Setenv(envPlain, plain)
-	if err := build(plain); err != nil || !raceEnabled {
+	if err := build(plain); err != nil {
+		return err
+	}
+	if err := learnLevels(folder); err != nil || !raceEnabled {
 		return err
 	}
 	watched := filepath.Join(folder, "postern")

@@ -175,6 +175,9 @@ type set struct {
 // runScripts runs each file as a parallel subtest in a world of its own.
 func runScripts(t *testing.T, files []string, s set) {
 	t.Helper()
+	if !s.baseline {
+		mustHave(t, s.manner)
+	}
 	testscript.Run(t, testscript.Params{
 		Files:              files,
 		WorkdirRoot:        workdirRoot(t),

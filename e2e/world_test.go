@@ -221,6 +221,7 @@ func (w *world) run(name string, args ...string) (stdout, stderr string, status 
 // newTestWorld is [newWorld] for a test that is no script.
 func newTestWorld(t *testing.T, m manner) *world {
 	t.Helper()
+	mustHave(t, m)
 	work, err := os.MkdirTemp(os.Getenv(envRoot), "go-")
 	if err != nil {
 		t.Fatal(err)

@@ -62,10 +62,11 @@ func TestHelperThatFails(t *testing.T) {
 }
 
 // A helper that dies between its last word and the program looks like a program
-// that was killed at once, and is no success.
+// that was killed at once, and is no success. (One that has not read its order
+// fails to start.)
 func TestHelperThatDiesWhenItIsReady(t *testing.T) {
 	helper := filepath.Join(publicDir(t), "helper")
-	if err := os.WriteFile(helper, []byte("#!/bin/sh\nprintf r >&4; kill -KILL $$\n"), 0o755); err != nil {
+	if err := os.WriteFile(helper, []byte("#!/bin/sh\nread order <&3; printf r >&4; kill -KILL $$\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	p, err := sandbox.Start(helper, shell(t, `true`))
