@@ -85,7 +85,10 @@ func printVerdict(w io.Writer, v audit.Verdict) {
 	rows := [][]string{
 		{"files", fmt.Sprint(v.Files)},
 		{"records", fmt.Sprintf("%d, from %d to %d", v.Records, v.First, v.Last)},
-		{"signed", fmt.Sprintf("up to %d", v.Signed)},
+		{"signed", "nothing yet"},
+	}
+	if v.Signed > 0 {
+		rows[2][1] = fmt.Sprintf("up to %d", v.Signed)
 	}
 	result := "nothing was changed, removed or put in"
 	if v.Fault != nil {
