@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,7 +127,7 @@ func (s search) query(now time.Time) (audit.Query, error) {
 		return q, usagef("--limit %d: name a number from 1 on", s.limit)
 	}
 	verdicts := []string{policy.Allow.String(), policy.Deny.String(), policy.Answer.String()}
-	if s.decision != "" && !strings.Contains(strings.Join(verdicts, " "), s.decision) {
+	if s.decision != "" && !slices.Contains(verdicts, s.decision) {
 		return q, usagef("--decision %q: it is one of %s", s.decision, strings.Join(verdicts, ", "))
 	}
 	if s.address != "" {
@@ -136,15 +137,18 @@ func (s search) query(now time.Time) (audit.Query, error) {
 		}
 		q.Address = network
 	}
-	for name, to := range map[string]*time.Time{s.since: &q.Since, s.until: &q.Until} {
-		if name == "" {
+	for _, bound := range []struct {
+		text string
+		to   *time.Time
+	}{{s.since, &q.Since}, {s.until, &q.Until}} {
+		if bound.text == "" {
 			continue
 		}
-		at, err := parseWhen(name, now)
+		at, err := parseWhen(bound.text, now)
 		if err != nil {
 			return q, usage{err}
 		}
-		*to = at
+		*bound.to = at
 	}
 	return q, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // ran is what a command printed, and how it ended.
@@ -90,11 +91,20 @@ func tamper(t *testing.T, dir string) {
 	}
 }
 
+// TestAuditBounds holds that two bounds that are written alike both count.
+func TestAuditBounds(t *testing.T) {
+	now := time.Date(2026, 10, 18, 3, 4, 5, 0, time.UTC)
+	q, err := search{since: "yesterday", until: "yesterday", limit: 1}.query(now)
+	if day := now.Truncate(24*time.Hour).AddDate(0, 0, -1); err != nil || !q.Since.Equal(day) || !q.Until.Equal(day) {
+		t.Errorf("%+v, %v", q, err)
+	}
+}
+
 // TestAuditCalledWrongly holds that a slip in a filter is no empty answer.
 func TestAuditCalledWrongly(t *testing.T) {
 	config := newGatewayFolder(t)
 	for _, args := range [][]string{
-		{"--since", "soon"}, {"--until", "7"}, {"--address", "home"}, {"--decision", "maybe"}, {"--limit", "0"}, {"extra"}, {"show"}, {"checkpoint", "x"},
+		{"--since", "soon"}, {"--until", "7"}, {"--address", "home"}, {"--decision", "maybe"}, {"--decision", "all"}, {"--decision", "allow deny"}, {"--limit", "0"}, {"extra"}, {"show"}, {"checkpoint", "x"},
 	} {
 		if r := runPostern(t, append([]string{"audit", "--config", config}, args...)...); r.status != 2 || r.stdout != "" {
 			t.Errorf("%q: %+v", args, r)
