@@ -63,7 +63,7 @@ func (t *Trail) checkpoint() error {
 	s, now := t.store, t.now()
 	c := Checkpoint{
 		Number: s.last.number, Time: now.UTC().Format(timeFormat),
-		Hash: base64.RawStdEncoding.EncodeToString(s.last.hash[:]),
+		Hash: encode(s.last.hash),
 	}
 	c.Signature = base64.RawStdEncoding.EncodeToString(ed25519.Sign(t.keeper.key, c.text()))
 	err := t.chain(zerolog.DebugLevel, checkpointEvent, closing, func(e *zerolog.Event) {

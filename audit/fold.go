@@ -2,7 +2,6 @@ package audit
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -119,12 +118,7 @@ func (t *Trail) unfold() error {
 	for _, s := range past.sums() {
 		_, err := t.keep(zerolog.WarnLevel, foldedEvent, loose, func(e *zerolog.Event) {
 			e.Str("source", s.source.String()).Int("sources", s.sources).Str("since", past.since.UTC().Format(timeFormat))
-			kinds := slices.Sorted(maps.Keys(s.folded))
-			times := make([]int, len(kinds))
-			for i, kind := range kinds {
-				times[i] = s.folded[kind]
-			}
-			e.Strs("kinds", kinds).Ints("times", times)
+			counted(e, s.folded)
 		})
 		if err != nil {
 			return err

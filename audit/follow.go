@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -57,13 +58,7 @@ func (at *follower) catchUp() error {
 		if err := at.read(); err != nil {
 			return err
 		}
-		next := -1
-		for i, f := range files {
-			if f.first > at.file.first {
-				next = i
-				break
-			}
-		}
+		next := slices.IndexFunc(files, func(f file) bool { return f.first > at.file.first })
 		if next < 0 {
 			return nil
 		}
@@ -93,15 +88,10 @@ func (at *follower) read() error {
 			return err
 		}
 		at.offset += int64(len(line))
-		if !containsAll(line, at.needles) {
-			continue
-		}
-		record, err := parseRecord(line)
-		if err != nil || !at.query.meets(record) {
-			continue
-		}
-		if err := at.found(record); err != nil {
-			return err
+		if record, wanted := at.query.read(line, at.needles); wanted {
+			if err := at.found(record); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -56,6 +58,17 @@ func foreignWords(e *zerolog.Event, key string, words []string) {
 		}
 	}
 	e.Strs(key, kept)
+}
+
+// counted adds how often each kind came, as two lists in one order.
+func counted(e *zerolog.Event, counts map[string]int) {
+	kinds := slices.Sorted(maps.Keys(counts))
+	times := make([]int, len(kinds))
+	for i, kind := range kinds {
+		times[i] = counts[kind]
+	}
+	foreignWords(e, "kinds", kinds)
+	e.Ints("times", times)
 }
 
 // presentable reports whether the text can stand in a record as it is: JSON

@@ -14,6 +14,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/rs/zerolog"
+
+	"postern/internal/durable"
 )
 
 // Keep is how long the files of a trail are kept: until one of the limits is
@@ -116,7 +118,7 @@ func compress(path string) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("compress %s: %w", path, err), os.Remove(unfinished))
 	}
-	return errors.Join(syncFolder(filepath.Dir(path)), os.Remove(path))
+	return errors.Join(durable.SyncFolder(filepath.Dir(path)), os.Remove(path))
 }
 
 func zip(to io.Writer, from io.Reader) error {

@@ -1,7 +1,7 @@
 package audit
 
 import (
-	"encoding/base64"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -146,7 +146,7 @@ func cutUnfinished(path string) (int64, error) {
 		if _, err := f.ReadAt(piece, from); err != nil {
 			return 0, err
 		}
-		if i := lastIndexByte(piece, '\n'); i >= 0 {
+		if i := bytes.LastIndexByte(piece, '\n'); i >= 0 {
 			whole = from + int64(i) + 1
 			break
 		}
@@ -156,15 +156,6 @@ func cutUnfinished(path string) (int64, error) {
 		return 0, nil
 	}
 	return info.Size() - whole, errors.Join(f.Truncate(whole), f.Sync())
-}
-
-func lastIndexByte(b []byte, c byte) int {
-	for i := len(b) - 1; i >= 0; i-- {
-		if b[i] == c {
-			return i
-		}
-	}
-	return -1
 }
 
 // lastOf returns the last record of a file, or the zero link where it has none.
@@ -213,7 +204,7 @@ func (t *Trail) keep(level zerolog.Level, event string, c care, fields func(*zer
 func (t *Trail) chain(level zerolog.Level, event string, c care, fields func(*zerolog.Event)) error {
 	s := t.store
 	line := t.build(level, event, func(e *zerolog.Event) {
-		e.Uint64("number", s.next()).Str("before", base64.RawStdEncoding.EncodeToString(s.last.hash[:]))
+		e.Uint64("number", s.next()).Str("before", encode(s.last.hash))
 	}, fields)
 	if err := s.append(line, c); err != nil {
 		return err

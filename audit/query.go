@@ -48,10 +48,21 @@ func containsAll(line []byte, needles [][]byte) bool {
 	return !slices.ContainsFunc(needles, func(needle []byte) bool { return !bytes.Contains(line, needle) })
 }
 
+// read reads a line, and reports whether it is wanted. needles are the query's own.
+func (q Query) read(line []byte, needles [][]byte) (Record, bool) {
+	if !containsAll(line, needles) {
+		return Record{}, false
+	}
+	record, err := parseRecord(line)
+	return record, err == nil && q.meets(record)
+}
+
 // meets reports whether a record that has all needles is wanted.
 func (q Query) meets(r Record) bool {
-	for want, got := range map[string]string{q.Client: r.Client, q.Session: r.Session, q.Event: r.Event, q.Verdict: r.Verdict} {
-		if want != "" && want != got {
+	for _, field := range []struct{ want, got string }{
+		{q.Client, r.Client}, {q.Session, r.Session}, {q.Event, r.Event}, {q.Verdict, r.Verdict},
+	} {
+		if field.want != "" && field.want != field.got {
 			return false
 		}
 	}
@@ -150,11 +161,8 @@ func scanFile(file file, q Query, f func(Record) bool) (more bool, err error) {
 			return true, nil
 		case err != nil:
 			return false, fmt.Errorf("%s: %w", file.path, err)
-		case !containsAll(line, needles):
-			continue
 		}
-		record, err := parseRecord(line)
-		if err == nil && q.meets(record) && !f(record) {
+		if record, wanted := q.read(line, needles); wanted && !f(record) {
 			return false, nil
 		}
 	}

@@ -16,13 +16,7 @@ func (t *Trail) RequestsRefused(c Connection, scope string, counts map[string]in
 	return t.record(zerolog.InfoLevel, "requests refused", loose, func(e *zerolog.Event) {
 		c.mark(e)
 		e.Str("scope", scope)
-		kinds := slices.Sorted(maps.Keys(counts))
-		times := make([]int, len(kinds))
-		for i, kind := range kinds {
-			times[i] = counts[kind]
-		}
-		foreignWords(e, "kinds", kinds)
-		e.Ints("times", times)
+		counted(e, counts)
 	})
 }
 

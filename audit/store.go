@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"postern/internal/durable"
 )
 
 const (
@@ -122,7 +124,7 @@ func (s *store) begin(day string) error {
 	if err != nil {
 		return err
 	}
-	if err := syncFolder(s.dir); err != nil {
+	if err := durable.SyncFolder(s.dir); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(name))
 	}
 	s.file, s.day, s.size, s.held = f, day, 0, 0
@@ -136,12 +138,4 @@ func (s *store) finish(f *os.File, size int64) error {
 	err := errors.Join(f.Truncate(size), f.Sync(), f.Close())
 	s.synced = s.last.number
 	return err
-}
-
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }

@@ -54,7 +54,10 @@ func decideBorg(rules []Rule, host Host, second bool, words []word, tree Tree) D
 	d.Writes = slices.ContainsFunc(d.Rules, func(r Rule) bool { return r.Access.MayWrite() })
 	d.Stores = d.Writes
 	for _, r := range d.Rules {
-		if refusal := r.hasRoom(tree); refusal != nil && r.Access.MayWrite() {
+		if !r.Access.MayWrite() {
+			continue
+		}
+		if refusal := r.hasRoom(tree); refusal != nil {
 			return d.deny(refusal)
 		}
 	}

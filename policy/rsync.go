@@ -237,8 +237,10 @@ func (r *rsyncRequest) allow(d Decision, options []string) Decision {
 	if !r.host.Rsync.Installed() {
 		return d.deny(notInstalled("rsync"))
 	}
-	if refusal := r.rule.hasRoom(r.tree); refusal != nil && r.fills() {
-		return d.deny(refusal)
+	if r.fills() {
+		if refusal := r.rule.hasRoom(r.tree); refusal != nil {
+			return d.deny(refusal)
+		}
 	}
 	args := []string{"rsync", "--server"}
 	if r.call.direction == Pull {

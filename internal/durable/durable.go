@@ -46,7 +46,7 @@ func Remove(path string) error {
 	if err := os.Remove(path); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return SyncFolder(filepath.Dir(path))
 }
 
 // Mkdir makes a folder that must not exist, with exactly the mode. Where root
@@ -66,7 +66,7 @@ func Mkdir(path string, mode fs.FileMode) error {
 	if err := os.Chmod(path, mode); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return SyncFolder(filepath.Dir(path))
 }
 
 // put writes the content beside path and moves it there by publish.
@@ -83,7 +83,7 @@ func put(path string, data []byte, mode fs.FileMode, owner owner, publish func(f
 	if err := publish(temporary.Name(), path); err != nil {
 		return fmt.Errorf("write %q: %w", path, err)
 	}
-	return syncFolder(filepath.Dir(path))
+	return SyncFolder(filepath.Dir(path))
 }
 
 // fill writes, syncs and closes the file.
@@ -111,7 +111,8 @@ func noReplace(from, to string) error {
 	return nil
 }
 
-func syncFolder(path string) error {
+// SyncFolder has what was made, renamed or removed in a folder survive a crash.
+func SyncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {
 		return err

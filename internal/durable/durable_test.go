@@ -152,7 +152,7 @@ func TestNoFolder(t *testing.T) {
 	for name, change := range map[string]func() error{
 		"create": func() error { return Create(path, nil, 0o600) },
 		"mkdir":  func() error { return Mkdir(path, 0o700) },
-		"sync":   func() error { return syncFolder(filepath.Dir(path)) },
+		"sync":   func() error { return SyncFolder(filepath.Dir(path)) },
 	} {
 		if err := change(); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s gave %v", name, err)
