@@ -35,6 +35,12 @@ func OwnerOf(folder string) (policy.User, error) {
 	return owner, nil
 }
 
+// ChildUser says whom the children of a rule run as, or why there are none, by the
+// file system as it is now.
+func ChildUser(rule policy.Rule, host policy.Host) (policy.User, *policy.Refusal) {
+	return rule.ChildUser(host, tree{})
+}
+
 // Owner implements [policy.Tree].
 func (tree) Owner(folder string) (policy.User, bool) {
 	owner, err := OwnerOf(folder)

@@ -13,7 +13,7 @@ func (d Decision) runAs(host Host, tree Tree) Decision {
 		if i > 0 && !tree.IsDir(rule.Path) {
 			continue // it is not shown to the child
 		}
-		user, refusal := rule.runAs(host, tree)
+		user, refusal := rule.ChildUser(host, tree)
 		switch {
 		case refusal != nil:
 			return d.deny(refusal)
@@ -28,8 +28,9 @@ func (d Decision) runAs(host Host, tree Tree) Decision {
 	return d
 }
 
-// runAs says whom the children of a rule run as.
-func (rule Rule) runAs(host Host, tree Tree) (User, *Refusal) {
+// ChildUser says whom the children of a rule run as on a host, or why there are
+// none.
+func (rule Rule) ChildUser(host Host, tree Tree) (User, *Refusal) {
 	named, set := rule.RunAs.User()
 	switch {
 	case host.User.UID != 0 && set && named.UID != host.User.UID:

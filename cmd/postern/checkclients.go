@@ -13,12 +13,11 @@ import (
 	"postern/configs"
 	"postern/policy"
 	"postern/registry"
-	"postern/sandbox"
 )
 
 // checkClient looks at what a client's file says against the clock and the file
 // system.
-func checkClient(c registry.Client, held sandbox.Level, now time.Time) []finding {
+func checkClient(c registry.Client, host policy.Host, now time.Time) []finding {
 	var all []finding
 	switch {
 	case c.Disabled:
@@ -29,13 +28,13 @@ func checkClient(c registry.Client, held sandbox.Level, now time.Time) []finding
 		all = append(all, caution(c.Where, fmt.Sprintf("client %q may do nothing", c.Name), "give it a rule under allow, or remove it"))
 	}
 	for _, rule := range c.Rules {
-		all = append(all, checkRule(rule, held)...)
+		all = append(all, checkRule(rule, host)...)
 	}
 	return all
 }
 
 // checkRule looks at a rule's folder with the eyes of its children.
-func checkRule(rule policy.Rule, held sandbox.Level) []finding {
+func checkRule(rule policy.Rule, host policy.Host) []finding {
 	info, err := os.Stat(rule.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -46,7 +45,7 @@ func checkRule(rule policy.Rule, held sandbox.Level) []finding {
 	case !info.IsDir():
 		return []finding{mistake(rule.Where, rule.Path+" is not a folder", "name a folder")}
 	}
-	return checkChildren(rule, held)
+	return checkChildren(rule, host)
 }
 
 // checkParents finds who could put another folder in the place of a rule's. Each
@@ -109,8 +108,7 @@ func within(path, folder string) bool {
 }
 
 // checkNeeded finds rules whose program this host does not have.
-func checkNeeded(c *configs.Config, found tools, held sandbox.Level) []finding {
-	host := found.host(c, held)
+func checkNeeded(c *configs.Config, host policy.Host) []finding {
 	var all []finding
 	for _, client := range c.Clients {
 		for _, rule := range client.Rules {

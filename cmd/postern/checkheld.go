@@ -37,10 +37,10 @@ func checkConfinement(c *configs.Config, host sandbox.Ability) (sandbox.Level, [
 }
 
 // checkChildren looks at a folder as the user that its children run as.
-func checkChildren(rule policy.Rule, held sandbox.Level) []finding {
-	user, f := childUser(rule)
-	if f != nil {
-		return []finding{*f}
+func checkChildren(rule policy.Rule, host policy.Host) []finding {
+	user, refused := gateway.ChildUser(rule, host)
+	if refused != nil {
+		return []finding{childless(rule, host)}
 	}
 	var all []finding
 	if user.UID == 0 {
@@ -50,7 +50,7 @@ func checkChildren(rule policy.Rule, held sandbox.Level) []finding {
 	if want, words := neededRights(rule.Access); !permits(rule.Path, user, want) {
 		all = append(all, refusal(rule, user, "cannot "+words+" in "+rule.Path, fmt.Sprintf("chown %s %s", user, shellWord(rule.Path))))
 	}
-	if held.Includes(sandbox.Namespaces) {
+	if host.Hold == policy.Everything {
 		return all // what is above the folder is not what is above it for them
 	}
 	for at := filepath.Dir(rule.Path); at != "/"; at = filepath.Dir(at) {
@@ -71,27 +71,16 @@ func refusal(rule policy.Rule, user policy.User, what, remedy string) finding {
 	return caution(rule.Where, message+", by its mode", remedy)
 }
 
-// childUser is whom the children of a rule run as, or why there are none.
-func childUser(rule policy.Rule) (policy.User, *finding) {
-	me := policy.User{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
-	named, set := rule.RunAs.User()
-	switch {
-	case me.UID != 0 && set && named.UID != me.UID:
-		f := mistake(rule.Where, fmt.Sprintf("run_as is %s, and a gateway that runs as uid %d becomes nobody else", named, me.UID),
+// childless is the finding that a rule has no children, in words for whoever can
+// change that.
+func childless(rule policy.Rule, host policy.Host) finding {
+	if host.User.UID != 0 {
+		named, _ := rule.RunAs.User()
+		return mistake(rule.Where, fmt.Sprintf("run_as is %s, and a gateway that runs as uid %d becomes nobody else", named, host.User.UID),
 			"remove run_as, or run the gateway as root")
-		return me, &f
-	case me.UID != 0:
-		return me, nil
-	case set:
-		return named, nil
 	}
-	owner, err := gateway.OwnerOf(rule.Path)
-	if err != nil || owner.UID == 0 || owner.GID == 0 {
-		f := mistake(rule.Where, fmt.Sprintf("%s belongs to root, as whom no child runs unasked", rule.Path),
-			fmt.Sprintf("chown USER:GROUP %s, or write run_as: USER into the rule, or run_as: root where files must keep their owners", shellWord(rule.Path)))
-		return owner, &f
-	}
-	return owner, nil
+	return mistake(rule.Where, fmt.Sprintf("%s belongs to root, as whom no child runs unasked", rule.Path),
+		fmt.Sprintf("chown USER:GROUP %s, or write run_as: USER into the rule, or run_as: root where files must keep their owners", shellWord(rule.Path)))
 }
 
 // permits reports whether a user has the rights on a file or folder.

@@ -25,10 +25,11 @@ func checkHost(c *configs.Config, found tools, held sandbox.Level, now time.Time
 	for _, t := range found.all() {
 		all = append(all, checkProgram(t)...)
 	}
-	all = append(all, checkNeeded(c, found, held)...)
+	host := found.host(c, held)
+	all = append(all, checkNeeded(c, host)...)
 	all = append(all, checkPopt("/etc/popt", "/etc/popt.d")...)
 	for _, client := range c.Clients {
-		all = append(all, checkClient(client, held, now)...)
+		all = append(all, checkClient(client, host, now)...)
 	}
 	all = append(all, checkParents(c.Clients)...)
 	return append(all, checkSharedPaths(c.Clients)...)
