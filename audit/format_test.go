@@ -39,7 +39,9 @@ func fullRecords(t *testing.T) map[string][]string {
 			Verdict: "deny", Code: "c", Why: "w", Detail: "d", Rules: []string{"laptop.yaml:4"}, Program: "/usr/bin/rsync", Args: []string{"rsync"},
 			Dir: "/volume1", Confinement: "full", User: "1026:100"}),
 		a.BorgServed(from, audit.Operations{Session: "c1.1", Stopped: "s", Repositories: []audit.Repository{{Path: "/r", Create: true, Put: 1, Methods: map[string]int64{"put": 1}}}}),
-		a.SessionEnded(from, audit.End{Session: "c1.1", Status: 143, Signal: "terminated", Lasted: time.Second, In: 1, Out: 2, Err: 3, Why: "w", Failure: "f"}))
+		a.FilesTouched(from, audit.Files{Session: "c1.1", Root: "/volume1", Files: []audit.File{{Deed: audit.Created, Kind: "file", Size: 1, Name: "a", Cut: true}}}),
+		a.SessionEnded(from, audit.End{Session: "c1.1", Status: 143, Signal: "terminated", Lasted: time.Second, In: 1, Out: 2, Err: 3, Why: "w", Failure: "f",
+			Files: &audit.FileCounts{Created: 1, Unrecorded: 1}}))
 	if err != nil {
 		t.Fatal(err)
 	}

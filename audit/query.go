@@ -200,6 +200,7 @@ func NewestSessions(dir string, q Query, n int) ([]Session, error) {
 // The names of the records of a session.
 const (
 	decidedEvent = "session decided"
+	filesEvent   = "files touched"
 	servedEvent  = "borg operations"
 	endedEvent   = "session ended"
 )

@@ -48,6 +48,12 @@ type Record struct {
 	Out     int64   `json:"out"`
 	Failure string  `json:"failure"`
 
+	Created    int64 `json:"created"`
+	Changed    int64 `json:"changed"`
+	Deleted    int64 `json:"deleted"`
+	Sent       int64 `json:"sent"`
+	Unrecorded int64 `json:"unrecorded"`
+
 	Line json.RawMessage `json:"-"`
 }
 

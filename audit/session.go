@@ -136,6 +136,8 @@ type End struct {
 	Why string
 	// Failure is what kept the child from starting.
 	Failure string
+	// Files counts what an rsync did to files; nil where nobody counted.
+	Files *FileCounts
 }
 
 // SessionEnded records the end of a session that was allowed.
@@ -147,6 +149,7 @@ func (t *Trail) SessionEnded(c Connection, s End) error {
 			e.Str("signal", s.Signal)
 		}
 		e.Float64("seconds", s.Lasted.Seconds()).Int64("in", s.In).Int64("out", s.Out).Int64("err", s.Err)
+		s.Files.mark(e)
 		foreign(e, "why", s.Why)
 		if s.Failure != "" {
 			foreign(e, "failure", s.Failure)
