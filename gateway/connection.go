@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -94,16 +95,18 @@ func newConnection(ctx context.Context, s *Server, conn net.Conn) *connection {
 		c.peer = tcp.AddrPort()
 		c.peer = netip.AddrPortFrom(c.peer.Addr().Unmap(), c.peer.Port())
 	}
-	c.about = audit.Connection{ID: newID(), Address: c.peer.String()}
+	c.about = audit.Connection{ID: newID(c.start), Address: c.peer.String()}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	return c
 }
 
-// newID names a connection. Nobody must guess it, or a client could make a
-// record look like another's.
-func newID() string {
-	id := make([]byte, 8)
-	rand.Read(id)
+// newID names a connection that began at a time: the seconds since 1970, which
+// tell a reader of the trail where to look, and as much chance. Nobody must guess
+// it, or a client could make a record look like another's.
+func newID(start time.Time) string {
+	id := binary.BigEndian.AppendUint32(nil, uint32(start.Unix()))
+	id = append(id, make([]byte, 4)...)
+	rand.Read(id[4:])
 	return hex.EncodeToString(id)
 }
 

@@ -47,7 +47,7 @@ each record, chained by hashes and signed.`,
 		Example: `  postern audit --client laptop --since 7d
   postern audit --decision deny --since yesterday --json
   postern audit --follow
-  postern audit show 3f2a9c0d11e4b7a8.1
+  postern audit show 6ad41b0511e4b7a8.1
   postern audit verify`,
 		Args: cobra.NoArgs,
 		RunE: run(func([]string) error { return a.audit(s, time.Now()) }),

@@ -21,7 +21,7 @@ func newAuditShow(a *app, s *search) *cobra.Command {
 		Use:     "show SESSION",
 		Short:   "Show everything about one session",
 		Long:    "Show prints all records of one session and of the connection that it came over.",
-		Example: "  postern audit show 3f2a9c0d11e4b7a8.1",
+		Example: "  postern audit show 6ad41b0511e4b7a8.1",
 		Args:    cobra.ExactArgs(1),
 		RunE:    run(func(args []string) error { return a.auditShow(*s, args[0]) }),
 	}
