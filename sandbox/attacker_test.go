@@ -43,6 +43,8 @@ func play(args []string) {
 	case args[1] == unpackVerb && len(words) == 1:
 		unpack(args[0], filepath.Join(words[0], "x"))
 		os.Exit(0)
+	case args[1] == logVerb:
+		os.Exit(scribble())
 	case args[1] == remoteVerb && len(words) > 2:
 		// After the name of the host.
 		os.Exit(remote(words[0], words[2:]))
@@ -167,6 +169,10 @@ func beGateway(text string, start func(string, sandbox.Order) (*sandbox.Process,
 		p.Stdin.Close()
 	}()
 	go io.Copy(os.Stderr, p.Stderr)
+	if p.Log != nil {
+		defer p.Log.Close()
+		io.Copy(os.Stdout, p.Log)
+	}
 	io.Copy(os.Stdout, p.Stdout)
 	return p.Wait().Status
 }

@@ -15,7 +15,7 @@ import (
 const verb = "__child"
 
 // The descriptors that [Start] hands to the helper, beside the three that are
-// the child's. The folders of the order's paths follow.
+// the child's. The folders of the order's paths follow, and the pipe of its log.
 const (
 	orderDescriptor = 3 + iota
 	reportDescriptor
@@ -32,6 +32,8 @@ const exitUnable = 125
 const (
 	// reportReady comes right before the program, and is alone if that starts.
 	reportReady = 'r'
+	// reportLog comes with the log, before anything else.
+	reportLog = 'l'
 	// reportUnable precedes the reason why the host does not give the
 	// planned confinement.
 	reportUnable = 'u'
@@ -85,10 +87,11 @@ func become(report *os.File) (failure error) {
 		return errors.New("there is no order")
 	}
 	o, p, err := readOrder(input, firstFolder)
-	if err != nil {
+	// Its number may become another's.
+	if err := errors.Join(err, input.Close()); err != nil {
 		return err
 	}
-	if err := confine(o, p); err != nil {
+	if err := confine(o, p, report); err != nil {
 		return err
 	}
 	if p.Rehearse {
@@ -124,7 +127,7 @@ func execute(o Order, report *os.File) error {
 // The program is opened first. With namespaces its path then leads to a mount of
 // that very file, and with Landlock that file is the only one that may be run: a
 // path that is swapped later starts nothing else.
-func confine(o Order, p plan) error {
+func confine(o Order, p plan, report *os.File) error {
 	program, err := unix.Open(o.Program, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", o.Program, err)
@@ -145,6 +148,11 @@ func confine(o Order, p plan) error {
 		} else if err != nil {
 			return fmt.Errorf("%w: %w", errUnable, err)
 		}
+		if o.Log {
+			if err := handLog(report); err != nil {
+				return err
+			}
+		}
 	}
 	for _, path := range o.Paths {
 		if err := same(path.Path, int(path.Folder.Fd())); err != nil {
@@ -164,7 +172,10 @@ func confine(o Order, p plan) error {
 	if err := seen.prove(o, p); err != nil {
 		return err
 	}
-	return withholdDescriptors()
+	if err := withholdDescriptors(); err != nil || !p.pipesLog(o) {
+		return err
+	}
+	return keepLog(firstFolder + len(o.Paths))
 }
 
 // restrain gives up everything that no mount is needed for.
@@ -229,6 +240,11 @@ func grantsFor(o Order, v *view, p plan) ([]grant, error) {
 			rights |= fsExecute
 		}
 		if err := add(o.Scratch, rights); err != nil {
+			return nil, err
+		}
+	}
+	if o.Log && p.Level.namespaces() {
+		if err := add(LogPath, unix.LANDLOCK_ACCESS_FS_WRITE_FILE); err != nil {
 			return nil, err
 		}
 	}

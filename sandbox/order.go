@@ -66,6 +66,10 @@ type Order struct {
 	User   *User
 	Limits Limits
 
+	// Log gives the child a stream beside its three, which it opens as
+	// [LogPath] for writing and the gateway reads as Process.Log.
+	Log bool
+
 	// HostPIDs leaves the child its number on this host: it gets no process
 	// namespace, and no first process above it. A program that writes its
 	// number where others of its kind read it, and asks the kernel whether
@@ -209,6 +213,7 @@ type wire struct {
 	Args, Env, Reads      [][]byte
 	Umask                 int
 	Unpacks, HostPIDs     bool
+	Log                   bool
 	Paths                 []wirePath
 	User                  *User
 	Limits                Limits
@@ -225,7 +230,7 @@ func (o Order) write(w io.Writer, p plan) error {
 	out := wire{
 		Program: []byte(o.Program), Dir: []byte(o.Dir), Scratch: []byte(o.Scratch),
 		Args: words[[]byte](o.Args), Env: words[[]byte](o.Env), Reads: words[[]byte](o.Reads),
-		Umask: o.Umask, Unpacks: o.Unpacks, HostPIDs: o.HostPIDs, User: o.User, Limits: o.Limits, Plan: p,
+		Umask: o.Umask, Unpacks: o.Unpacks, HostPIDs: o.HostPIDs, Log: o.Log, User: o.User, Limits: o.Limits, Plan: p,
 	}
 	for _, path := range o.Paths {
 		out.Paths = append(out.Paths, wirePath{[]byte(path.Path), path.Writable})
@@ -243,7 +248,7 @@ func readOrder(r io.Reader, first int) (Order, plan, error) {
 	o := Order{
 		Program: string(got.Program), Dir: string(got.Dir), Scratch: string(got.Scratch),
 		Args: words[string](got.Args), Env: words[string](got.Env), Reads: words[string](got.Reads),
-		Umask: got.Umask, Unpacks: got.Unpacks, HostPIDs: got.HostPIDs, User: got.User, Limits: got.Limits,
+		Umask: got.Umask, Unpacks: got.Unpacks, HostPIDs: got.HostPIDs, Log: got.Log, User: got.User, Limits: got.Limits,
 		Least: got.Plan.Level, Most: got.Plan.Level,
 	}
 	for i, path := range got.Paths {

@@ -18,10 +18,17 @@ type Process struct {
 	// Stdin, Stdout and Stderr are the gateway's ends of the child's pipes.
 	// They have deadlines; nothing copies behind the caller's back.
 	Stdin, Stdout, Stderr *os.File
+	// Log is the gateway's end of the child's log, if the order has one: it
+	// ends when the child has ended and so have all who inherited it. It has
+	// deadlines, and Wait does not close it.
+	Log *os.File
 
-	level Level
-	child *os.Process
-	done  chan struct{}
+	// logEnd is the end to write to, which keeps the log from being at its end
+	// before the child has opened it.
+	logEnd *os.File
+	level  Level
+	child  *os.Process
+	done   chan struct{}
 	// status is where a helper that stays above the program tells how that
 	// ended.
 	status *os.File
@@ -54,6 +61,7 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // watch closes done when the child has ended, and leaves it to be reaped.
 func (p *Process) watch() {
 	defer close(p.done)
+	defer p.logEnd.Close()
 	for {
 		err := unix.Waitid(unix.P_PID, p.child.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {

@@ -74,6 +74,11 @@ func (r *newRoot) furnish(o Order, v *view) error {
 			return err
 		}
 	}
+	if o.Log {
+		if err := r.log(o); err != nil {
+			return fmt.Errorf("make the log: %w", err)
+		}
+	}
 	system := slices.Concat(v.execute, v.read)
 	// Folders come before what lies in them.
 	slices.Sort(system)

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -130,18 +130,25 @@ func (l *launch) start(self string, o Order, plan plan) (*Process, error) {
 	outR, outW, err2 := l.pipe()
 	errR, errW, err3 := l.pipe()
 	orderR, orderW, err4 := l.pipe()
-	reportR, reportW, err5 := l.pipe()
+	reports, reporter, err5 := l.reports()
 	statusR, statusW, err6 := l.pipe()
-	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
+	var log []*os.File
+	var err7 error
+	if plan.pipesLog(o) {
+		log, err7 = l.logPipe(o)
+	}
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
 		return nil, err
 	}
+	defer reports.Close()
 	widen(inW)
 	widen(outR)
 
-	files := []*os.File{inR, outW, errW, orderR, reportW, statusW}
+	files := []*os.File{inR, outW, errW, orderR, reporter, statusW}
 	for _, p := range o.Paths {
 		files = append(files, p.Folder)
 	}
+	files = append(files, log[len(log)/2:]...)
 	child, err := os.StartProcess(self, []string{self, verb}, &os.ProcAttr{
 		Dir: "/", Env: []string{}, Files: files, Sys: plan.attributes(o),
 	})
@@ -153,44 +160,48 @@ func (l *launch) start(self string, o Order, plan plan) (*Process, error) {
 	}
 	// The helper's ends must be the last ones, or its exec and its end would
 	// not be seen.
-	reportW.Close()
+	reporter.Close()
 	statusW.Close()
 	orderR.Close()
 	p := &Process{Stdin: inW, Stdout: outR, Stderr: errR, child: child, done: make(chan struct{}), status: statusR, level: plan.Level}
-	l.keep(inW, outR, errR, statusR)
+	l.keep(append(log, inW, outR, errR, statusR)...)
+	sent, err := handOver(o, plan, orderW, reports)
+	p.takeLog(append(log, sent...))
 	go p.watch()
-	if err := handOver(o, plan, orderW, reportR); err != nil {
+	if err != nil {
 		p.Kill()
 		p.Wait()
+		p.Log.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
 // handOver sends the order and returns once the helper has become the program,
-// or why it has not.
-func handOver(o Order, plan plan, order, report *os.File) error {
+// or why it has not; and the files that the helper sent, either way.
+func handOver(o Order, plan plan, order *os.File, reports *net.UnixConn) ([]*os.File, error) {
 	deadline := time.Now().Add(startLimit)
-	if err := errors.Join(order.SetDeadline(deadline), report.SetDeadline(deadline)); err != nil {
-		return err
+	if err := order.SetDeadline(deadline); err != nil {
+		return nil, err
 	}
 	sent := errors.Join(o.write(order, plan), order.Close())
-	words, err := io.ReadAll(io.LimitReader(report, maxReport))
+	words, files, err := readReport(reports, deadline)
 	if err != nil {
-		return fmt.Errorf("wait for the helper: %w", err)
+		return files, fmt.Errorf("wait for the helper: %w", err)
 	}
+	words, _ = bytes.CutPrefix(words, []byte{reportLog})
 	words, prepared := bytes.CutPrefix(words, []byte{reportReady})
 	switch {
 	case len(words) == 0 && prepared:
-		return sent
+		return files, sent
 	case len(words) == 0:
-		return errors.Join(errors.New("the helper ended without a word"), sent)
+		return files, errors.Join(errors.New("the helper ended without a word"), sent)
 	case words[0] == reportUnable:
-		return unable(words[1:])
+		return files, unable(words[1:])
 	case words[0] == reportFailed:
-		return errors.New(string(words[1:]))
+		return files, errors.New(string(words[1:]))
 	}
-	return fmt.Errorf("the helper says %.100q, which means nothing", words)
+	return files, fmt.Errorf("the helper says %.100q, which means nothing", words)
 }
 
 // unable is a helper's reason that another plan may not have.
