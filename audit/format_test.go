@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ func fullRecords(t *testing.T) map[string][]string {
 	err := errors.Join(
 		a.GatewayStarted(audit.Start{Version: "1", Listen: []string{":2222"}, HostKeys: []string{"SHA256:h"}, Clients: 1, Policy: "ab", Confinement: "full",
 			Programs: []audit.Program{{Name: "rsync", Path: "/usr/bin/rsync", Version: "3.2.7", Holes: []string{"CVE-1"}}}}),
-		a.GatewayStopped("signal"),
+		a.GatewayStopped("signal"), a.PolicyLoaded("ab", 1, 2), a.PolicyRefused([]string{"postern.yaml:1:1: w"}),
 		a.ListenerFailed(":22", errors.New("too many open files")),
 		a.ConnectionRefused(from, "no common algorithm"), a.ConnectionAccepted(from), a.ConnectionEnded(from, time.Second, 1, "the client left"),
 		a.KeyRefused(from, audit.KeyRefusal{Fingerprint: "SHA256:x", Type: "ssh-ed25519", Proved: true, Code: "address", Why: "w"}),
@@ -49,6 +50,11 @@ func fullRecords(t *testing.T) map[string][]string {
 		if err := a.ConnectionRefused(from, "left"); err != nil {
 			t.Fatal(err)
 		}
+	}
+	note := k.announce("client add")
+	err = errors.Join(note.Done(errors.New("f")), os.WriteFile(filepath.Join(k.dir, "notes", "x"), nil, 0o600), a.TakeNotes())
+	if err != nil {
+		t.Fatal(err)
 	}
 	k.close()
 	// An unfinished line makes the trail repair itself.

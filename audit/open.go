@@ -49,6 +49,13 @@ func Open(o Options) (*Trail, error) {
 	return t, nil
 }
 
+// Begun reports whether a folder holds a trail. Commands leave notes there before
+// the first gateway begins one.
+func Begun(dir string) bool {
+	files, err := listFiles(dir)
+	return err == nil && len(files) > 0
+}
+
 // lockFolder takes the trail for this process. The lock ends with it.
 func lockFolder(dir string) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)

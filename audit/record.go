@@ -54,6 +54,12 @@ type Record struct {
 	Sent       int64 `json:"sent"`
 	Unrecorded int64 `json:"unrecorded"`
 
+	// Note, Command, File and By are of an administrative change.
+	Note    string `json:"note"`
+	Command string `json:"command"`
+	File    string `json:"file"`
+	By      string `json:"by"`
+
 	Line json.RawMessage `json:"-"`
 }
 

@@ -51,6 +51,7 @@ type Trail struct {
 	store  *store
 	keeper *keeper
 	folds  folds
+	notes  notes
 	// prints gets a copy of each record.
 	prints io.Writer
 
