@@ -434,3 +434,43 @@ func BenchmarkLoad(b *testing.B) {
 		w.mustLoad()
 	}
 }
+
+// TestStateFolder holds that the state is known as soon as the gateway's own file
+// tells it, and never from one that somebody else could have written.
+func TestStateFolder(t *testing.T) {
+	for name, c := range map[string]struct {
+		text  string
+		mode  os.FileMode
+		knows bool
+	}{
+		"all is well":             {"state: state\n", 0o600, true},
+		"another key is wrong":    {"listen: [nonsense]\nstate: state\nshell: yes\n", 0o600, true},
+		"no YAML":                 {"state: state\n\t- {\n", 0o600, false},
+		"no state":                {"listen: [\":22\"]\n", 0o600, false},
+		"a state that is missing": {"state: elsewhere\n", 0o600, false},
+		"a file for everybody":    {"state: state\n", 0o666, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.client("broken", "keys: 12\n")
+			w.write("postern.yaml", c.text)
+			if err := os.Chmod(w.path("postern.yaml"), c.mode); err != nil {
+				t.Fatal(err)
+			}
+			want := ""
+			if c.knows {
+				want = w.path("state")
+			}
+			if got := StateFolder(w.path("postern.yaml")); got != want {
+				t.Errorf("state %q, want %q", got, want)
+			}
+		})
+	}
+	w := newWorld(t)
+	if err := os.Chmod(w.path("state"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if got := StateFolder(w.path("postern.yaml")); got != "" {
+		t.Errorf("a state that everybody can write is %q", got)
+	}
+}

@@ -29,11 +29,7 @@ type Problem struct {
 // excerpt and the remedy, indented.
 func (p Problem) String() string {
 	var b strings.Builder
-	b.WriteString(visible(p.File))
-	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
-	}
-	b.WriteString(": " + visible(p.Message) + "\n")
+	b.WriteString(p.Brief() + "\n")
 	for line := range strings.Lines(p.Excerpt) {
 		b.WriteString("    " + line)
 	}
@@ -42,6 +38,15 @@ func (p Problem) String() string {
 	}
 	b.WriteString("  remedy: " + visible(p.Remedy))
 	return b.String()
+}
+
+// Brief returns the first line of the problem: file:line:column: message.
+func (p Problem) Brief() string {
+	place := visible(p.File)
+	if p.Line > 0 {
+		place += fmt.Sprintf(":%d:%d", p.Line, p.Column)
+	}
+	return place + ": " + visible(p.Message)
 }
 
 // Problems is everything that is wrong with the files, in the order of the
