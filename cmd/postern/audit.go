@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,12 +16,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/audit"
-	"postern/configs"
 	"postern/policy"
 )
 
-// auditFolder is where the gateway keeps its trail.
-func auditFolder(c *configs.Config) string { return filepath.Join(c.State, "audit") }
+// auditFolder is where a gateway with this state keeps its trail.
+func auditFolder(state string) string { return filepath.Join(state, "audit") }
 
 // search is what audit is asked for.
 type search struct {
@@ -77,12 +77,12 @@ func (a *app) folder(s search) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return auditFolder(c), nil
+	return auditFolder(c.State), nil
 }
 
 // noTrail explains a folder that is not there.
 func noTrail(dir string, err error) error {
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) || !audit.Begun(dir) {
 		return fmt.Errorf("there is no trail in %s; postern serve begins one", dir)
 	}
 	return err
@@ -240,6 +240,9 @@ func printRecords(w io.Writer, records []audit.Record) {
 
 // about is what a record says beside who and when.
 func about(r audit.Record) string {
+	if r.Command != "" {
+		return strings.TrimSpace(r.Command + " " + r.File + " by " + cmp.Or(r.By, "an unknown user"))
+	}
 	for _, text := range []string{r.Fingerprint, r.Session} {
 		if text != "" && r.Why != "" {
 			return text + ": " + r.Why

@@ -70,12 +70,12 @@ func TestAudit(t *testing.T) {
 	}
 	tamper(t, dir)
 	r = runPostern(t, "audit", "verify", "--dir", dir, "--key", filepath.Join(dir, "key.pub.pem"), "--checkpoint", kept)
-	if r.status != 1 || !strings.Contains(r.stdout, ".jsonl:2: record 2 was changed") {
+	if r.status != 1 || !strings.Contains(r.stdout, ".jsonl:3: record 3 was changed") {
 		t.Errorf("%+v", r)
 	}
 }
 
-// tamper changes the second record of the trail.
+// tamper changes the record of the policy, which is the third of the trail.
 func tamper(t *testing.T, dir string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
@@ -110,7 +110,7 @@ func TestAuditCalledWrongly(t *testing.T) {
 			t.Errorf("%q: %+v", args, r)
 		}
 	}
-	if r := runPostern(t, "audit", "show", "none", "--dir", t.TempDir()); r.status != 1 || !strings.Contains(r.stderr, "holds no trail") {
+	if r := runPostern(t, "audit", "show", "none", "--dir", t.TempDir()); r.status != 1 || !strings.Contains(r.stderr, "there is no trail") {
 		t.Errorf("%+v", r)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -103,20 +104,27 @@ func newAuditCheckpoint(a *app, s *search) *cobra.Command {
 		Short: "Print the newest signed checkpoint, to be kept elsewhere",
 		Long: `Checkpoint prints the newest place in the trail that the gateway has signed. Keep it
 on another machine: "audit verify --checkpoint" then notices a trail that was cut
-off or rolled back as a whole, which nothing inside the trail can tell.`,
+off or rolled back as a whole, which nothing inside the trail can tell. The trail gets
+a record of who took it, except with --dir.`,
 		Example: "  postern audit checkpoint > checkpoint-$(date +%F).json",
 		Args:    cobra.NoArgs,
-		RunE: run(func([]string) error {
-			dir, err := a.folder(*s)
-			if err != nil {
-				return err
-			}
-			c, err := audit.Head(dir)
-			if err != nil {
-				return noTrail(dir, err)
-			}
-			a.json = true // it is JSON in any case: verify reads it back
-			return a.result(c, nil)
-		}),
+		RunE:    run(func([]string) error { return a.auditCheckpoint(*s) }),
 	}
+}
+
+func (a *app) auditCheckpoint(s search) error {
+	dir, err := a.folder(s)
+	if err != nil {
+		return err
+	}
+	head, err := audit.Head(dir)
+	if err != nil {
+		return noTrail(dir, err)
+	}
+	a.json = true // it is JSON in any case: verify reads it back
+	printed := func() error { return a.result(head, nil) }
+	if s.dir != "" {
+		return printed()
+	}
+	return noted(filepath.Dir(dir), audit.Change{Command: "audit checkpoint"}, printed)
 }

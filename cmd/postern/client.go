@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postern/audit"
 	"postern/configs"
 	"postern/registry"
 )
@@ -27,6 +28,19 @@ type changed struct {
 	Client string `json:"client"`
 	File   string `json:"file"`
 	Action string `json:"action"`
+}
+
+// alter changes the file of a client that is there.
+func (a *app) alter(name, verb string, change func(file string) error) error {
+	c, client, err := a.client(name)
+	if err != nil {
+		return err
+	}
+	about := audit.Change{Command: "client " + verb, Client: name, File: client.Where}
+	if err := noted(c.State, about, func() error { return change(client.Where) }); err != nil {
+		return err
+	}
+	return a.changed(changed{name, client.Where, verb + "d"})
 }
 
 func (a *app) changed(c changed) error {
@@ -54,18 +68,18 @@ func gatewayUser(config string) int {
 	return uid
 }
 
-// client reads the files and returns the client of that name.
-func (a *app) client(name string) (registry.Client, error) {
+// client reads the files and returns them with the client of that name.
+func (a *app) client(name string) (*configs.Config, registry.Client, error) {
 	c, err := a.load()
 	if err != nil {
-		return registry.Client{}, err
+		return nil, registry.Client{}, err
 	}
 	for _, client := range c.Clients {
 		if client.Name == name {
-			return client, nil
+			return c, client, nil
 		}
 	}
-	return registry.Client{}, fmt.Errorf("there is no client %q in %s; see postern client list", name, c.ClientsDir)
+	return nil, registry.Client{}, fmt.Errorf("there is no client %q in %s; see postern client list", name, c.ClientsDir)
 }
 
 // completeClient completes the name of a client.

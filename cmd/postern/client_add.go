@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postern/audit"
 	"postern/configs"
 	"postern/gateway"
 	"postern/policy"
@@ -74,10 +75,14 @@ func (a *app) addClient(name string, f addFlags) error {
 	if err != nil {
 		return err
 	}
-	path, err := configs.AddClient(c, spec)
+	path := c.ClientFile(name)
+	err = noted(c.State, audit.Change{Command: "client add", Client: name, File: path}, func() error {
+		_, err := configs.AddClient(c, spec)
+		return err
+	})
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("client %q exists: %s; choose another name, or edit the file", name, c.ClientFile(name))
+		return fmt.Errorf("client %q exists: %s; choose another name, or edit the file", name, path)
 	case err != nil:
 		return err
 	}

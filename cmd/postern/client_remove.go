@@ -15,16 +15,7 @@ where they are.`,
 		Example:           "  postern client remove laptop",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeClient,
-		RunE: run(func(args []string) error {
-			client, err := a.client(args[0])
-			if err != nil {
-				return err
-			}
-			if err := configs.RemoveClient(client.Where); err != nil {
-				return err
-			}
-			return a.changed(changed{client.Name, client.Where, "removed"})
-		}),
+		RunE:              run(func(args []string) error { return a.alter(args[0], "remove", configs.RemoveClient) }),
 	}
 	a.jsonFlag(cmd)
 	return cmd

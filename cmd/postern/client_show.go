@@ -15,7 +15,7 @@ func newClientShow(a *app) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeClient,
 		RunE: run(func(args []string) error {
-			client, err := a.client(args[0])
+			_, client, err := a.client(args[0])
 			if err != nil {
 				return err
 			}

@@ -18,14 +18,7 @@ func newClientSwitch(a *app, disable bool) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeClient,
 		RunE: run(func(args []string) error {
-			client, err := a.client(args[0])
-			if err != nil {
-				return err
-			}
-			if err := configs.SetDisabled(client.Where, disable); err != nil {
-				return err
-			}
-			return a.changed(changed{client.Name, client.Where, verb + "d"})
+			return a.alter(args[0], verb, func(file string) error { return configs.SetDisabled(file, disable) })
 		}),
 	}
 	a.jsonFlag(cmd)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
 
+	"postern/audit"
 	"postern/configs"
 )
 
@@ -80,6 +81,9 @@ func (a *app) init(listen []string, state string) error {
 	}
 	key, err := writeHostKey(keyFile, "postern host key")
 	made.addExisting(keyFile, keyFile+".pub")
+	if err == nil {
+		err = noteInit(path, state)
+	}
 	if err != nil {
 		return made.after(err)
 	}
@@ -96,6 +100,15 @@ func (a *app) init(listen []string, state string) error {
 		a.nextSteps()
 	}
 	return nil
+}
+
+// noteInit has the trail begin with who made the gateway.
+func noteInit(path, state string) error {
+	note, err := announce(state, audit.Change{Command: "init", File: path})
+	if err != nil {
+		return err
+	}
+	return note.Done(nil)
 }
 
 func (r initialised) print(w io.Writer) {

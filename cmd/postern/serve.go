@@ -31,7 +31,7 @@ func newServe(a *app) *cobra.Command {
 at its start.
 
 What happens is written to standard error: one line of JSON for each event, or
-lines for people when that is a terminal. The first one says what is served.`,
+lines for people when that is a terminal. "gateway started" says what is served.`,
 		Example: `  postern serve
   postern serve --listen 127.0.0.1:2222`,
 		Args: cobra.NoArgs,
@@ -47,15 +47,16 @@ lines for people when that is a terminal. The first one says what is served.`,
 
 // serve serves until the context is done.
 func (a *app) serve(ctx context.Context, listen []string) error {
+	// What the gateway itself writes is nobody else's business.
+	syscall.Umask(0o077)
 	c, err := configs.Load(a.config)
 	if err != nil {
+		a.refused(err)
 		return err
 	}
 	if len(listen) > 0 {
 		c.Listen = listen
 	}
-	// What the gateway itself writes is nobody else's business.
-	syscall.Umask(0o077)
 	held, err := confinement(c.Sandbox, ability())
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 	}
 	found := findTools(ctx, c.Programs)
 	trail, err := audit.Open(audit.Options{
-		Dir: auditFolder(c), Prints: logWriter(a.stderr, c.LogLevel), Now: time.Now,
+		Dir: auditFolder(c.State), Prints: logWriter(a.stderr, c.LogLevel), Now: time.Now,
 		Keep: audit.Keep{Age: c.Audit.Keep, Size: c.Audit.Size},
 	})
 	if err != nil {
@@ -84,10 +85,20 @@ func (a *app) serveWith(ctx context.Context, c *configs.Config, found tools, hel
 	if err != nil {
 		return err
 	}
-	if err := trail.GatewayStarted(posture(c, found, held, keys, listeners)); err != nil {
+	// What changed while no gateway ran comes before what it led to.
+	err = trail.TakeNotes()
+	if err == nil {
+		err = trail.PolicyLoaded(c.Hash, len(c.Clients), countRules(c.Clients))
+	}
+	if err == nil {
+		err = trail.GatewayStarted(posture(c, found, held, keys, listeners))
+	}
+	if err != nil {
 		return err
 	}
+	stop := startNoting(ctx, trail)
 	err = server.Serve(ctx, listeners...)
+	stop()
 	return errors.Join(err, trail.GatewayStopped(reason(ctx, err)))
 }
 

@@ -56,10 +56,11 @@ func startServing(t *testing.T, config string) *serving {
 		t.Fatal(err)
 	}
 	s := &serving{cmd: cmd, lines: bufio.NewScanner(stderr)}
-	s.start = s.next(t)
+	for s.start = s.next(t); s.start != nil && s.start["message"] != "gateway started"; s.start = s.next(t) {
+	}
 	listen, _ := s.start["listen"].([]any)
 	if len(listen) != 1 {
-		t.Fatalf("the first record names no address: %v", s.start)
+		t.Fatalf("the record of the start names no address: %v", s.start)
 	}
 	s.address, _ = listen[0].(string)
 	return s
@@ -98,11 +99,11 @@ func TestServeSaysItsPosture(t *testing.T) {
 	s := startServing(t, newGatewayFolder(t))
 	for _, field := range []string{"version", "host_keys", "policy", "programs"} {
 		if s.start[field] == nil || s.start[field] == "" {
-			t.Errorf("the first record says nothing of %s: %v", field, s.start)
+			t.Errorf("the record of the start says nothing of %s: %v", field, s.start)
 		}
 	}
 	if s.start["confinement"] != sandbox.Probe("/proc/self/exe").Level.String() || s.start["clients"] != 0.0 || s.start["message"] != "gateway started" {
-		t.Errorf("first record %v", s.start)
+		t.Errorf("the record of the start is %v", s.start)
 	}
 	if last := s.end(t, syscall.SIGTERM); last["message"] != "gateway stopped" {
 		t.Errorf("last record %v", last)

@@ -71,7 +71,7 @@ func (a *app) backupStatus(dir string, now time.Time) error {
 		return err
 	}
 	if dir == "" {
-		dir = auditFolder(c)
+		dir = auditFolder(c.State)
 	}
 	backups, err := audit.Backups(dir, now.Add(-statusWindow))
 	if err != nil {

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"postern/audit"
+	"postern/configs"
+	"postern/registry"
+)
+
+// notePause is how often the gateway looks for what commands have changed.
+const notePause = time.Second
+
+// startNoting has the trail take in what commands change, until stop is called.
+// What fails is tried again.
+func startNoting(ctx context.Context, trail *audit.Trail) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var noting sync.WaitGroup
+	noting.Go(func() {
+		ticker := time.NewTicker(notePause)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				_ = trail.TakeNotes()
+			}
+		}
+	})
+	return func() {
+		cancel()
+		noting.Wait()
+	}
+}
+
+func countRules(clients []registry.Client) int {
+	n := 0
+	for _, c := range clients {
+		n += len(c.Rules)
+	}
+	return n
+}
+
+// refused puts on record that the files are no policy to start with, where they
+// tell which trail that is for.
+func (a *app) refused(err error) {
+	state := configs.StateFolder(a.config)
+	var problems configs.Problems
+	if state == "" || !errors.As(err, &problems) || checkStateFolder(state) != nil {
+		return
+	}
+	if err := recordRefusal(state, problems); err != nil {
+		a.hint("postern: the trail does not say that these files were refused: %v", err)
+	}
+}
+
+func recordRefusal(state string, problems configs.Problems) error {
+	trail, err := audit.Open(audit.Options{Dir: auditFolder(state), Now: time.Now})
+	if err != nil {
+		return err
+	}
+	words := make([]string, len(problems))
+	for i, p := range problems {
+		words[i] = p.Brief()
+	}
+	return errors.Join(trail.PolicyRefused(words), trail.Close())
+}
