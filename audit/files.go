@@ -14,6 +14,27 @@ const (
 	Attributes Deed = "attributes"
 )
 
+// Detail is which files of a session get records.
+type Detail string
+
+// The details: every file, those that changed on this host, or none but counts.
+const (
+	AllFiles    Detail = "all"
+	ChangesOnly Detail = "changes"
+	CountsOnly  Detail = "summary"
+)
+
+// Records reports whether a file to which that was done is recorded.
+func (d Detail) Records(deed Deed) bool {
+	switch d {
+	case CountsOnly:
+		return false
+	case ChangesOnly:
+		return deed == Created || deed == Changed || deed == Deleted
+	}
+	return true
+}
+
 // File is what was done to one file.
 type File struct {
 	Deed Deed

@@ -6,13 +6,22 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// Audit is how long the records of the trail are kept: until one of the limits is
-// reached.
+// Audit is what the trail records, and how long that is kept: until one of the
+// limits is reached.
 type Audit struct {
-	Keep time.Duration
+	// Files is which files of a session get records: all, changes or summary.
+	Files string
+	Keep  time.Duration
 	// Size is in bytes on the disk; zero is no limit.
 	Size int64
 }
+
+// Which files of a session get records.
+const (
+	filesAll     = "all"
+	filesChanges = "changes"
+	filesSummary = "summary"
+)
 
 const (
 	// defaultKeep is a year, and time to look at it.
@@ -26,13 +35,18 @@ func (g *gatewayFile) audit(n ast.Node) {
 	if !ok {
 		return
 	}
-	g.mapping(m, fields{"keep": func(n ast.Node) {
-		if m, ok := g.child(n, "audit.keep"); ok {
-			g.mapping(m, fields{"time": g.keepTime, "size": g.keepSize}, nil)
-		}
-	}}, map[string]string{
-		"files": "remove it: the trail lies in the folder audit of the state",
-	})
+	g.mapping(m, fields{
+		"files": func(n ast.Node) {
+			if files, ok := g.choice(n, "audit.files", []string{filesAll, filesChanges, filesSummary}); ok {
+				g.config.Audit.Files = files
+			}
+		},
+		"keep": func(n ast.Node) {
+			if m, ok := g.child(n, "audit.keep"); ok {
+				g.mapping(m, fields{"time": g.keepTime, "size": g.keepSize}, nil)
+			}
+		},
+	}, nil)
 }
 
 func (g *gatewayFile) keepTime(n ast.Node) {

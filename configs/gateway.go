@@ -67,7 +67,7 @@ func defaults(path string) *Config {
 		Programs:              Programs{Aliases: map[string][]string{}},
 		SessionsPerConnection: DefaultSessions,
 		LogLevel:              DefaultLogLevel,
-		Audit:                 Audit{Keep: defaultKeep},
+		Audit:                 Audit{Files: filesAll, Keep: defaultKeep},
 	}
 }
 

@@ -56,7 +56,7 @@ func TestDefaults(t *testing.T) {
 		HostKeys:              []string{w.path("state/ssh_host_ed25519_key")},
 		Programs:              Programs{Aliases: map[string][]string{}},
 		LogLevel:              "info",
-		Audit:                 Audit{Keep: 400 * 24 * time.Hour},
+		Audit:                 Audit{Files: "all", Keep: 400 * 24 * time.Hour},
 		SessionsPerConnection: 10,
 		Hash:                  cfg.Hash,
 		uid:                   os.Geteuid(),
@@ -83,7 +83,7 @@ certificates:
   authorities: ["`+caKey+`"]
   revoked: revoked_keys
 sandbox: {require: landlock, most: full, i_accept_unconfined: false}
-audit: {keep: {time: 12w, size: 20GiB}}
+audit: {files: changes, keep: {time: 12w, size: 20GiB}}
 connection: {sessions: 1000}
 log: {level: debug}
 `)
@@ -103,7 +103,7 @@ log: {level: debug}
 		Authorities:           []ssh.PublicKey{mustKey(t, caKey).Public},
 		LogLevel:              "debug",
 		Sandbox:               Sandbox{Require: "landlock", Most: "full"},
-		Audit:                 Audit{Keep: 12 * 7 * 24 * time.Hour, Size: 20 << 30},
+		Audit:                 Audit{Files: "changes", Keep: 12 * 7 * 24 * time.Hour, Size: 20 << 30},
 		SessionsPerConnection: 1000,
 		Hash:                  cfg.Hash,
 		uid:                   os.Geteuid(),

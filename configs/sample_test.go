@@ -64,7 +64,7 @@ func TestGatewaySampleExamples(t *testing.T) {
 
 func TestGatewaySampleHasEveryKey(t *testing.T) {
 	want := []string{
-		"aliases", "audit", "authorities", "borg", "borg2", "certificates", "clients", "connection", "host_keys",
+		"aliases", "audit", "authorities", "borg", "borg2", "certificates", "clients", "connection", "files", "host_keys",
 		"i_accept_unconfined", "keep", "level", "listen", "log", "most", "programs", "require", "revoked", "rsync", "sandbox", "sessions", "size", "state", "time",
 	}
 	if got := keysOf(sample(t, "postern.yaml")); !slices.Equal(got, want) {

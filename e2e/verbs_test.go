@@ -60,6 +60,8 @@ func verbs() map[string]verb {
 		"await-file":  plain(verbAwaitFile),
 		"kill-tree":   plain(verbKillTree),
 		"logged":      plain(verbLogged),
+		"accounted":   plain(verbAccounted),
+		"sends":       plain(verbSends),
 	}
 }
 

@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 
+	"postern/internal/rsynclog"
 	"postern/policy"
 	"postern/sandbox"
 )
@@ -41,6 +43,8 @@ func HoldOf(l sandbox.Level) policy.Hold {
 type child struct {
 	order sandbox.Order
 	tool  policy.Tool
+	// touched reads the log of an rsync; nil for others.
+	touched *touched
 }
 
 // close lets go of the folders. It may be called more than once.
@@ -63,6 +67,9 @@ func (s *Server) prepare(d policy.Decision) (*child, policy.Decision) {
 		HostPIDs: d.Tool == policy.Borg,
 		Limits:   s.limitsOf(d.Limits),
 	}}
+	if d.Tool == policy.Rsync {
+		c.tell(d)
+	}
 	if os.Geteuid() == 0 {
 		c.order.User = &sandbox.User{UID: d.User.UID, GID: d.User.GID}
 	}
@@ -71,6 +78,15 @@ func (s *Server) prepare(d policy.Decision) (*child, policy.Decision) {
 		d.Verdict, d.Refusal = policy.Deny, cannotHold(err)
 	}
 	return c, d
+}
+
+// tell has an rsync tell which files it touches. The record of its decision leaves
+// that out, and with it the word that its client must not know.
+func (c *child) tell(d policy.Decision) {
+	secret := rand.Text()
+	c.touched = newTouched(d, secret)
+	c.order.Log = true
+	c.order.Args = d.Logged(sandbox.LogPath, rsynclog.Format(secret, d.Direction == policy.Pull))
 }
 
 func (s *Server) limitsOf(l policy.Limits) sandbox.Limits {

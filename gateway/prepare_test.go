@@ -17,8 +17,8 @@ func allowed(folder string, change ...func(*policy.Rule)) policy.Decision {
 		c(&rule)
 	}
 	owner, _ := OwnerOf(folder)
-	return policy.Decision{Verdict: policy.Allow, Tool: policy.Rsync, Rules: []policy.Rule{rule}, Program: "/bin/true",
-		Args: []string{"rsync"}, Dir: folder, Writes: true, User: owner}
+	return policy.Decision{Verdict: policy.Allow, Tool: policy.Rsync, Direction: policy.Push, Rules: []policy.Rule{rule}, Program: "/bin/true",
+		Args: []string{"rsync", "--server", "--", ".", folder}, Dir: folder, Writes: true, User: owner}
 }
 
 func TestPrepareOpensTheFolderBeforeAnythingRuns(t *testing.T) {

@@ -39,11 +39,13 @@ func (s *session) execute(c *child, input *bufio.Reader) {
 	if c.tool == policy.Borg {
 		heard = &listener{}
 	}
+	files := s.follow(p.Log, c.touched)
 	exit := s.attend(p, input, heard, &end)
 	if heard != nil {
 		// Where it cannot be recorded, the end that follows says so.
 		_ = s.server.config.Trail.BorgServed(s.about, heard.operations(s.id))
 	}
+	end.Files = files()
 	end.Status, end.Signal, end.Lasted = status(exit), signalName(exit), s.server.config.Now().Sub(start)
 	s.recordSession(end)
 	s.finish(end.Status)

@@ -43,6 +43,8 @@ type Config struct {
 	// Trail gets a record of everything. What it cannot record does not
 	// happen.
 	Trail *audit.Trail
+	// Files is which files of a session get records; empty is all of them.
+	Files audit.Detail
 	// Authorities and Revocations are what certificates, and revoked keys,
 	// are measured against: see [Trust].
 	Authorities []ssh.PublicKey

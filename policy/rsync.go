@@ -261,6 +261,22 @@ func (r *rsyncRequest) allow(d Decision, options []string) Decision {
 	return d.runAs(r.host, r.tree)
 }
 
+// Logged returns the argument list of an allowed rsync that writes a log in a format
+// of ours. The client cannot: the options are none of those that it may give.
+func (d Decision) Logged(file, format string) []string {
+	after := slices.Index(d.Args, "--server") + 1
+	if d.Direction == Pull {
+		after++
+	}
+	return slices.Insert(slices.Clone(d.Args), after, "--log-file="+file, "--log-file-format="+format)
+}
+
+// Paths returns the path arguments of an allowed rsync, as it is told them: the
+// sources of a pull, and the destination of a push.
+func (d Decision) Paths() []string {
+	return d.Args[slices.Index(d.Args, "--")+2:]
+}
+
 // fills reports whether the request can take up room.
 func (r *rsyncRequest) fills() bool { return r.call.direction == Push && !r.call.has('n') }
 

@@ -125,7 +125,7 @@ func newGateway(c *configs.Config, found tools, held sandbox.Level, trail *audit
 	host.BorgHostID = borgHostID(keys[0].PublicKey())
 	// The version is not told to peers: only who may come in needs to know.
 	server, err := gateway.New(gateway.Config{
-		HostKeys: keys, Clients: registry.NewStore(set), Host: host, Confinement: held, Trail: trail,
+		HostKeys: keys, Clients: registry.NewStore(set), Host: host, Confinement: held, Trail: trail, Files: audit.Detail(c.Audit.Files),
 		Authorities: trust.Authorities, Revocations: trust.Revocations,
 		SessionsPerConnection: c.SessionsPerConnection,
 	})

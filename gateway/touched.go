@@ -1,0 +1,165 @@
+package gateway
+
+import (
+	"errors"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"postern/audit"
+	"postern/internal/rsynclog"
+	"postern/policy"
+)
+
+const (
+	// maxFiles and maxNames bound what one record of files holds, the latter in
+	// bytes of names: a record is a line that somebody reads.
+	maxFiles = 250
+	maxNames = 32 << 10
+	// filesWait is how long a file may wait for others to be recorded with it,
+	// and how long a log is listened to that does not end with its child.
+	filesWait = 2 * time.Second
+	// logBuffer is what a pipe holds.
+	logBuffer = 64 << 10
+)
+
+// touched is what an rsync says of the files that it touches, on its way into the
+// trail.
+type touched struct {
+	log    *rsynclog.Reader
+	record func([]audit.File) error
+	detail audit.Detail
+	// dir is the rule's folder, where the names of records start.
+	dir string
+	// destination is that of a push, and "" for a pull. file says that it is no
+	// folder, but the one file of the session under its new name.
+	destination string
+	file, began bool
+	// absolute says that some source of a pull is an absolute path. rsync then
+	// tells its files without the slash at their head.
+	absolute bool
+
+	counts  audit.FileCounts
+	waiting []audit.File
+	names   int
+}
+
+// newTouched reads the log of an allowed rsync, in the format of a secret.
+func newTouched(d policy.Decision, secret string) *touched {
+	t := &touched{dir: d.Dir}
+	t.log = rsynclog.NewReader(secret, t.take)
+	paths := d.Paths()
+	if d.Direction == policy.Pull {
+		t.absolute = slices.ContainsFunc(paths, path.IsAbs)
+		return t
+	}
+	t.destination = paths[len(paths)-1]
+	if !path.IsAbs(t.destination) {
+		t.destination = path.Join(d.Dir, t.destination)
+	}
+	return t
+}
+
+// follow begins to record what a log says. The function that it returns waits for
+// its end, once the child has ended, and returns the counts, which are nil for a
+// child without a log.
+func (s *session) follow(log *os.File, t *touched) (counts func() *audit.FileCounts) {
+	if t == nil {
+		return func() *audit.FileCounts { return nil }
+	}
+	t.detail = s.server.config.Files
+	t.record = func(files []audit.File) error {
+		return s.server.config.Trail.FilesTouched(s.about, audit.Files{Session: s.id, Root: t.dir, Files: files})
+	}
+	var ended atomic.Bool
+	done := make(chan struct{})
+	s.spawn(func() {
+		defer close(done)
+		t.follow(log, &ended)
+	})
+	return func() *audit.FileCounts {
+		ended.Store(true)
+		<-done
+		return &t.counts
+	}
+}
+
+// follow reads a log to its end. One that does not end though its child has,
+// because another process holds it, ends when nothing comes any more.
+func (t *touched) follow(log *os.File, ended *atomic.Bool) {
+	defer log.Close()
+	buffer := make([]byte, logBuffer)
+	for {
+		last := ended.Load()
+		// A pipe has deadlines, and a closed one fails below.
+		_ = log.SetReadDeadline(time.Now().Add(filesWait))
+		n, err := log.Read(buffer)
+		t.log.Write(buffer[:n])
+		if errors.Is(err, os.ErrDeadlineExceeded) && !last {
+			t.flush()
+			continue
+		}
+		if err != nil {
+			break
+		}
+	}
+	t.log.Close()
+	t.flush()
+}
+
+// take takes what was done to one file.
+func (t *touched) take(i rsynclog.Item) {
+	deed := audit.Deed(i.Deed())
+	if i.Deed() == rsynclog.Unchanged {
+		return
+	}
+	if !t.began {
+		t.began, t.file = true, t.destination != "" && !tree{}.IsDir(t.destination)
+	}
+	t.counts.Count(deed)
+	if !t.detail.Records(deed) {
+		return
+	}
+	file := audit.File{Deed: deed, Kind: i.Kind(), Size: -1, Name: t.place(i.Name), Cut: i.Cut}
+	if file.Kind == "file" && deed != audit.Attributes {
+		file.Size = i.Size
+	}
+	if len(t.waiting) == maxFiles || t.names+len(file.Name) > maxNames {
+		t.flush()
+	}
+	t.waiting = append(t.waiting, file)
+	t.names += len(file.Name)
+}
+
+// place is a file's path below the rule's folder.
+func (t *touched) place(name string) string {
+	switch {
+	case t.file:
+		name = t.destination
+	case t.destination != "":
+		name = path.Join(t.destination, name)
+	case t.absolute && strings.HasPrefix("/"+name, t.dir+"/"):
+		name = "/" + name
+	default:
+		name = path.Join(t.dir, name)
+	}
+	if name == t.dir {
+		return "."
+	}
+	return strings.TrimPrefix(name, t.dir+"/")
+}
+
+// flush records the files that wait.
+func (t *touched) flush() {
+	if len(t.waiting) == 0 {
+		return
+	}
+	if t.record(t.waiting) != nil {
+		// The session goes on, and its end says so.
+		t.counts.Unrecorded += int64(len(t.waiting))
+	}
+	t.waiting, t.names = t.waiting[:0], 0
+}
