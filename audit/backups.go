@@ -16,6 +16,8 @@ type Backup struct {
 	// Bytes is what the client sent; for borg, what it sent to be stored.
 	Bytes   int64   `json:"bytes"`
 	Seconds float64 `json:"seconds"`
+	// Files counts what was done to files; nil where nobody counted.
+	Files *FileCounts `json:"files,omitempty"`
 }
 
 // Backups returns the backups since a time by the names of the clients, the
@@ -35,7 +37,7 @@ func Backups(dir string, since time.Time) (map[string][]Backup, error) {
 			}
 		case endedEvent:
 			if c := running[r.Session]; c != nil && c.good(r) {
-				found[r.Client] = append(found[r.Client], Backup{r.Time, r.Session, c.tool, c.bytes(r), r.Seconds})
+				found[r.Client] = append(found[r.Client], Backup{r.Time, r.Session, c.tool, c.bytes(r), r.Seconds, filesOf(r)})
 			}
 			delete(running, r.Session)
 		}

@@ -35,7 +35,7 @@ func TestBackups(t *testing.T) {
 	did := func(methods map[string]int64) *audit.Operations {
 		return &audit.Operations{Repositories: []audit.Repository{{Path: "/r", Methods: methods, Put: 500}}}
 	}
-	session(push, nil, audit.End{In: 1000})
+	session(push, nil, audit.End{In: 1000, Files: &audit.FileCounts{Created: 2, Deleted: 3}})
 	session(push, nil, audit.End{In: 1, Status: 23})
 	session(audit.Decision{Tool: "rsync", Direction: "pull"}, nil, audit.End{In: 2})
 	session(audit.Decision{Tool: "rsync", Direction: "push"}, nil, audit.End{In: 3}) // a dry run
@@ -54,6 +54,9 @@ func TestBackups(t *testing.T) {
 		got := found["laptop"][i]
 		if got.Tool != want.Tool || got.Bytes != want.Bytes || got.Session != want.Session || got.Time.IsZero() {
 			t.Errorf("%+v, want %+v", got, want)
+		}
+		if counted := got.Files != nil; counted != (i == 0) || counted && *got.Files != (audit.FileCounts{Created: 2, Deleted: 3}) {
+			t.Errorf("files of %s: %+v", got.Session, got.Files)
 		}
 	}
 	if found, err := audit.Backups(k.dir, clock().Add(time.Hour)); err != nil || len(found["laptop"]) != 1 {

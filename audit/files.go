@@ -1,6 +1,10 @@
 package audit
 
-import "github.com/rs/zerolog"
+import (
+	"bytes"
+
+	"github.com/rs/zerolog"
+)
 
 // Deed is what an rsync did to a file.
 type Deed string
@@ -90,10 +94,22 @@ func (f File) describe(d *zerolog.Event) *zerolog.Event {
 
 // FileCounts counts the files of a session by what was done to them.
 type FileCounts struct {
-	Created, Changed, Deleted, Sent int64
+	Created int64 `json:"created"`
+	Changed int64 `json:"changed"`
+	Deleted int64 `json:"deleted"`
+	Sent    int64 `json:"sent"`
 	// Unrecorded is how many of them have no record though they should: the
 	// trail had no room, or rsync did not tell.
-	Unrecorded int64
+	Unrecorded int64 `json:"unrecorded,omitempty"`
+}
+
+// filesOf returns what was counted in a session, by the record of its end, or nil
+// where nobody counted.
+func filesOf(end Record) *FileCounts {
+	if !bytes.Contains(end.Line, []byte(`,"created":`)) {
+		return nil
+	}
+	return &FileCounts{end.Created, end.Changed, end.Deleted, end.Sent, end.Unrecorded}
 }
 
 // Count adds one file. Attributes alone are no change.

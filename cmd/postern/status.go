@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,9 +32,16 @@ type clientStatus struct {
 	Expect float64 `json:"expect,omitempty"`
 	// Count is how many backups there were in the last 90 days.
 	Count int `json:"count"`
-	// Usual is the median size of those before the last, in bytes.
+	// Usual is the median size of those before the last with the same tool, in
+	// bytes, and Trend how many percent larger than that the last one was.
 	Usual int64 `json:"usual,omitempty"`
+	Trend *int  `json:"trend,omitempty"`
+	// Sizes are those of the newest backups with that tool, the oldest first.
+	Sizes []int64 `json:"sizes,omitempty"`
 }
+
+// shownSizes is how many sizes are told: a week of daily backups.
+const shownSizes = 7
 
 // The states of a client.
 const (
@@ -42,13 +52,14 @@ const (
 )
 
 func newStatus(a *app) *cobra.Command {
-	var dir string
+	var dir, only string
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Say which client has its backups, and which is overdue",
 		Long: `Status shows for each client its last successful backup, how old that is, how long
-the client may be without one (expect in its file), and how large it was beside
-those before.
+the client may be without one (expect in its file), how large it was beside those
+before (the median of 90 days), and how many files it created (+), changed (~) and
+deleted (-).
 
 A backup is an rsync push that ended well and was no dry run, or a borg session that
 wrote an archive; a probe, a pull, a check or a compaction is none. For borg the
@@ -56,19 +67,29 @@ size is what was sent to be stored.
 
 The exit status is 1 when a client is overdue, so that cron or a monitor can tell.`,
 		Example: `  postern status
+  postern status --client laptop
   postern status --json || notify-send "a backup is overdue"`,
 		Args: cobra.NoArgs,
-		RunE: run(func([]string) error { return a.backupStatus(dir, time.Now()) }),
+		RunE: run(func([]string) error { return a.backupStatus(dir, only, time.Now()) }),
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "read the trail in this `folder`, such as a copy")
+	cmd.Flags().StringVar(&only, "client", "", "of the client of that `name` alone")
 	a.jsonFlag(cmd)
 	return cmd
 }
 
-func (a *app) backupStatus(dir string, now time.Time) error {
+func (a *app) backupStatus(dir, only string, now time.Time) error {
 	c, err := a.load()
 	if err != nil {
 		return err
+	}
+	clients := c.Clients
+	if only != "" {
+		_, client, err := a.client(only)
+		if err != nil {
+			return err
+		}
+		clients = []registry.Client{client}
 	}
 	if dir == "" {
 		dir = auditFolder(c.State)
@@ -77,9 +98,9 @@ func (a *app) backupStatus(dir string, now time.Time) error {
 	if err != nil {
 		return noTrail(dir, err)
 	}
-	all := make([]clientStatus, len(c.Clients))
+	all := make([]clientStatus, len(clients))
 	overdue := false
-	for i, client := range c.Clients {
+	for i, client := range clients {
 		all[i] = statusOf(client, backups[client.Name], now)
 		overdue = overdue || all[i].State == stateOverdue
 	}
@@ -100,7 +121,8 @@ func statusOf(c registry.Client, backups []audit.Backup, now time.Time) clientSt
 		last := backups[len(backups)-1]
 		s.Last, s.State = &last, stateOK
 		age := now.Sub(last.Time)
-		s.Age, s.Usual = age.Seconds(), median(backups[:len(backups)-1])
+		s.Age = age.Seconds()
+		s.compare(backups)
 		late = late && age > c.Expect
 	}
 	switch {
@@ -112,17 +134,23 @@ func statusOf(c registry.Client, backups []audit.Backup, now time.Time) clientSt
 	return s
 }
 
-// median is that of the sizes, and 0 where there are none.
-func median(backups []audit.Backup) int64 {
-	if len(backups) == 0 {
-		return 0
+// compare puts the last backup beside those before it with the same tool.
+func (s *clientStatus) compare(backups []audit.Backup) {
+	var sizes []int64
+	for _, b := range backups {
+		if b.Tool == s.Last.Tool {
+			sizes = append(sizes, b.Bytes)
+		}
 	}
-	sizes := make([]int64, len(backups))
-	for i, b := range backups {
-		sizes[i] = b.Bytes
+	s.Sizes = sizes[max(len(sizes)-shownSizes, 0):]
+	before := slices.Sorted(slices.Values(sizes[:len(sizes)-1]))
+	if len(before) == 0 {
+		return
 	}
-	slices.Sort(sizes)
-	return sizes[len(sizes)/2]
+	if s.Usual = before[len(before)/2]; s.Usual > 0 {
+		percent := int(math.Round(100 * (float64(s.Last.Bytes)/float64(s.Usual) - 1)))
+		s.Trend = &percent
+	}
 }
 
 func printStatus(w io.Writer, all []clientStatus) {
@@ -130,18 +158,40 @@ func printStatus(w io.Writer, all []clientStatus) {
 		fmt.Fprintln(w, "no clients")
 		return
 	}
-	rows := [][]string{{"CLIENT", "STATE", "LAST BACKUP", "AGE", "EXPECT", "SIZE", "USUAL", "TOOL"}}
+	rows := [][]string{{"CLIENT", "STATE", "LAST BACKUP", "AGE", "EXPECT", "SIZE", "TREND", "FILES", "TOOL"}}
 	for _, s := range all {
-		row := []string{s.Client, s.State, "never", "", span(s.Expect), "", "", ""}
+		row := []string{s.Client, s.State, "never", "", span(s.Expect), "", "", "", ""}
 		if s.Last != nil {
-			row[2], row[3], row[5], row[7] = localTime(s.Last.Time), span(s.Age), bytesOf(s.Last.Bytes), s.Last.Tool
+			row[2], row[3], row[5], row[8] = localTime(s.Last.Time), span(s.Age), bytesOf(s.Last.Bytes), s.Last.Tool
+			row[7] = filesInWords(s.Last.Files)
 		}
-		if s.Usual > 0 {
-			row[6] = bytesOf(s.Usual)
+		if s.Trend != nil {
+			row[6] = fmt.Sprintf("%+d %%", *s.Trend)
 		}
 		rows = append(rows, row)
 	}
 	table(w, rows)
+}
+
+// filesInWords is what was done to files: +created ~changed -deleted >sent, without
+// those that are none.
+func filesInWords(n *audit.FileCounts) string {
+	if n == nil {
+		return ""
+	}
+	var words []string
+	for _, deed := range []struct {
+		sign  string
+		count int64
+	}{{"+", n.Created}, {"~", n.Changed}, {"-", n.Deleted}, {">", n.Sent}} {
+		if deed.count > 0 {
+			words = append(words, deed.sign+strconv.FormatInt(deed.count, 10))
+		}
+	}
+	if len(words) == 0 {
+		return "none"
+	}
+	return strings.Join(words, " ")
 }
 
 // span is a length of time in seconds, in the two largest of its units.

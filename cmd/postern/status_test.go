@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -28,6 +29,41 @@ func TestStatusOf(t *testing.T) {
 		got := statusOf(registry.Client{Name: "laptop", Expect: test.expect, Disabled: test.disabled}, test.backups, now)
 		if got.State != test.state || got.Usual != test.usual || got.Count != len(test.backups) {
 			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// TestStatusTrend holds that a backup is compared with those of its own tool.
+func TestStatusTrend(t *testing.T) {
+	now := time.Date(2026, 10, 18, 3, 0, 0, 0, time.UTC)
+	var backups []audit.Backup
+	add := func(tool string, sizes ...int64) {
+		for _, size := range sizes {
+			backups = append(backups, audit.Backup{Time: now, Tool: tool, Bytes: size})
+		}
+	}
+	add("borg", 10_000, 0, 20_000)
+	add("rsync", 100, 90, 100, 120, 100, 100, 100, 110)
+	s := statusOf(registry.Client{}, backups, now)
+	if s.Usual != 100 || s.Trend == nil || *s.Trend != 10 || !slices.Equal(s.Sizes, []int64{90, 100, 120, 100, 100, 100, 110}) {
+		t.Errorf("%+v", s)
+	}
+	add("borg", 5000)
+	if s := statusOf(registry.Client{}, backups, now); s.Usual != 10_000 || *s.Trend != -50 || s.Count != 12 {
+		t.Errorf("%+v", s)
+	}
+	// Nothing is a multiple of nothing.
+	if s := statusOf(registry.Client{}, []audit.Backup{{}, {Bytes: 7}}, now); s.Trend != nil {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestFilesInWords(t *testing.T) {
+	for want, files := range map[string]*audit.FileCounts{
+		"": nil, "none": {}, "+1 ~2 -3 >4": {Created: 1, Changed: 2, Deleted: 3, Sent: 4}, "-3": {Deleted: 3},
+	} {
+		if got := filesInWords(files); got != want {
+			t.Errorf("%+v: %q, want %q", files, got, want)
 		}
 	}
 }
