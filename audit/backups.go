@@ -29,11 +29,11 @@ func Backups(dir string, since time.Time) (map[string][]Backup, error) {
 		switch r.Event {
 		case decidedEvent:
 			if r.Stores && r.Verdict == "allow" {
-				running[r.Session] = &candidate{tool: r.Tool}
+				running[r.Session] = &candidate{tool: r.Tool, stores: true}
 			}
 		case servedEvent:
 			if c := running[r.Session]; c != nil {
-				c.operations(r.Line)
+				c.operations(operationsOf(r.Line))
 			}
 		case endedEvent:
 			if c := running[r.Session]; c != nil && c.good(r) {
@@ -48,7 +48,8 @@ func Backups(dir string, since time.Time) (map[string][]Backup, error) {
 
 // candidate is a session that may be a backup.
 type candidate struct {
-	tool string
+	tool   string
+	stores bool
 	// archived says that a borg client wrote an archive, and put is how many
 	// bytes it sent for that.
 	archived bool
@@ -58,27 +59,38 @@ type candidate struct {
 // borgOperations is what is read of the record of a borg session.
 type borgOperations struct {
 	Repositories []struct {
+		Path    string
 		Put     int64
 		Methods map[string]int64
 	}
 }
 
-// operations looks for an archive: it takes an object of its own and the list of
-// archives, and a commit. A compaction writes the list alone.
-func (c *candidate) operations(line []byte) {
+// operationsOf reads what is needed of the record of a borg session.
+func operationsOf(line []byte) borgOperations {
 	var o borgOperations
 	if json.Unmarshal(line, &o) != nil {
-		return
+		return borgOperations{} // which counts nothing
 	}
+	return o
+}
+
+// operations looks for an archive: it takes an object of its own and the list of
+// archives, and a commit. A compaction writes the list alone.
+func (c *candidate) operations(o borgOperations) {
 	for _, r := range o.Repositories {
 		c.put += r.Put
 		c.archived = c.archived || r.Methods["put"] >= 2 && r.Methods["commit"] >= 1
 	}
 }
 
+// well reports whether the session ended without a fault.
+func (c *candidate) well(end Record) bool {
+	return end.Status != nil && *end.Status == 0 && end.Failure == ""
+}
+
 // good reports whether the session ended as a backup does.
 func (c *candidate) good(end Record) bool {
-	return end.Status != nil && *end.Status == 0 && end.Failure == "" && (c.tool != "borg" || c.archived)
+	return c.stores && c.well(end) && (c.tool != "borg" || c.archived)
 }
 
 func (c *candidate) bytes(end Record) int64 {

@@ -29,7 +29,7 @@ type Start struct {
 
 // GatewayStarted records that the gateway is about to accept connections.
 func (t *Trail) GatewayStarted(s Start) error {
-	return t.record(zerolog.InfoLevel, "gateway started", binding, func(e *zerolog.Event) {
+	return t.record(zerolog.InfoLevel, startedEvent, binding, func(e *zerolog.Event) {
 		e.Str("version", s.Version).Strs("listen", s.Listen).Strs("host_keys", s.HostKeys)
 		e.Int("clients", s.Clients).Str("policy", s.Policy).Str("confinement", s.Confinement)
 		programs := e.CreateArray()
@@ -87,7 +87,7 @@ func (c Connection) mark(e *zerolog.Event) {
 // ConnectionRefused records a connection that ended before anyone proved who
 // they are. Where too many come in a minute, the trail counts them.
 func (t *Trail) ConnectionRefused(c Connection, why string) error {
-	return t.attempt(c, "connection refused", "", func(e *zerolog.Event) {
+	return t.attempt(c, refusedEvent, "", func(e *zerolog.Event) {
 		c.mark(e)
 		foreign(e, "why", why)
 	})
@@ -95,7 +95,7 @@ func (t *Trail) ConnectionRefused(c Connection, why string) error {
 
 // ConnectionAccepted records that a client proved who it is and was let in.
 func (t *Trail) ConnectionAccepted(c Connection) error {
-	return t.record(zerolog.InfoLevel, "connection accepted", loose, c.mark)
+	return t.record(zerolog.InfoLevel, acceptedEvent, loose, c.mark)
 }
 
 // ConnectionEnded records the end of an accepted connection: how long it
@@ -121,7 +121,7 @@ type KeyRefusal struct {
 // KeyRefused records a key that was offered and not let in. Where too many come in
 // a minute, the trail counts them.
 func (t *Trail) KeyRefused(c Connection, k KeyRefusal) error {
-	return t.attempt(c, "key refused", k.Code, func(e *zerolog.Event) {
+	return t.attempt(c, keyRefusedEvent, k.Code, func(e *zerolog.Event) {
 		c.mark(e)
 		e.Str("fingerprint", k.Fingerprint).Str("type", k.Type).Bool("proved", k.Proved).Str("code", k.Code)
 		foreign(e, "why", k.Why)

@@ -93,10 +93,7 @@ func (t *Trail) attempt(c Connection, event, code string, fields func(*zerolog.E
 		return t.record(zerolog.WarnLevel, event, loose, fields)
 	}
 	t.mu.Lock()
-	kind := event
-	if code != "" {
-		kind += ": " + code
-	}
+	kind := attemptKind(event, code)
 	err := t.unfold()
 	folded := t.folds.folds(c.Address, kind)
 	t.mu.Unlock()
@@ -104,6 +101,14 @@ func (t *Trail) attempt(c Connection, event, code string, fields func(*zerolog.E
 		return err
 	}
 	return t.record(zerolog.WarnLevel, event, loose, fields)
+}
+
+// attemptKind names attempts of one kind.
+func attemptKind(event, code string) string {
+	if code == "" {
+		return event
+	}
+	return event + ": " + code
 }
 
 // unfold records what was counted in a minute that is over: the busiest sources
