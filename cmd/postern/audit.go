@@ -47,6 +47,7 @@ each record, chained by hashes and signed.`,
 		Example: `  postern audit --client laptop --since 7d
   postern audit --decision deny --since yesterday --json
   postern audit --follow
+  postern audit summary --since 7d
   postern audit show 6ad41b0511e4b7a8.1
   postern audit verify`,
 		Args: cobra.NoArgs,
@@ -64,7 +65,7 @@ each record, chained by hashes and signed.`,
 	cmd.Flags().IntVarP(&s.limit, "limit", "n", 20, "at most that many, the newest")
 	cmd.Flags().BoolVarP(&s.follow, "follow", "f", false, "go on with what happens, one record a line")
 	a.jsonFlag(cmd)
-	cmd.AddCommand(newAuditShow(a, &s), newAuditVerify(a, &s), newAuditCheckpoint(a, &s))
+	cmd.AddCommand(newAuditShow(a, &s), newAuditSummary(a, &s), newAuditVerify(a, &s), newAuditCheckpoint(a, &s))
 	return cmd
 }
 

@@ -105,6 +105,7 @@ func TestAuditCalledWrongly(t *testing.T) {
 	config := newGatewayFolder(t)
 	for _, args := range [][]string{
 		{"--since", "soon"}, {"--until", "7"}, {"--address", "home"}, {"--decision", "maybe"}, {"--decision", "all"}, {"--decision", "allow deny"}, {"--limit", "0"}, {"extra"}, {"show"}, {"checkpoint", "x"},
+		{"summary", "--since", "soon"}, {"summary", "--until", "2001-01-01"}, {"summary", "x"},
 	} {
 		if r := runPostern(t, append([]string{"audit", "--config", config}, args...)...); r.status != 2 || r.stdout != "" {
 			t.Errorf("%q: %+v", args, r)
