@@ -66,9 +66,9 @@ func (t *Trail) checkpoint() error {
 		Hash: encode(s.last.hash),
 	}
 	c.Signature = base64.RawStdEncoding.EncodeToString(ed25519.Sign(t.keeper.key, c.text()))
-	err := t.chain(zerolog.DebugLevel, checkpointEvent, closing, func(e *zerolog.Event) {
+	err := t.chain(entry{zerolog.DebugLevel, checkpointEvent, closing, func(e *zerolog.Event) {
 		e.Int("format", format).Uint64("through", c.Number).Str("hash", c.Hash).Str("signed_at", c.Time).Str("signature", c.Signature)
-	})
+	}})
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,12 @@ type Start struct {
 	Confinement string
 }
 
+// The names of the records of a gateway's beginning and end.
+const (
+	startedEvent = "gateway started"
+	stoppedEvent = "gateway stopped"
+)
+
 // GatewayStarted records that the gateway is about to accept connections.
 func (t *Trail) GatewayStarted(s Start) error {
 	return t.record(zerolog.InfoLevel, startedEvent, binding, func(e *zerolog.Event) {
@@ -43,7 +49,7 @@ func (t *Trail) GatewayStarted(s Start) error {
 
 // GatewayStopped records that the gateway has ended, and why.
 func (t *Trail) GatewayStopped(why string) error {
-	return t.record(zerolog.InfoLevel, "gateway stopped", closing, func(e *zerolog.Event) {
+	return t.record(zerolog.InfoLevel, stoppedEvent, closing, func(e *zerolog.Event) {
 		e.Str("why", why)
 	})
 }

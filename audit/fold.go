@@ -119,16 +119,17 @@ func (t *Trail) unfold() error {
 		return nil
 	}
 	past := t.folds
-	t.folds = folds{since: now, sources: map[netip.Prefix]*attempts{}}
 	for _, s := range past.sums() {
-		_, err := t.keep(zerolog.WarnLevel, foldedEvent, loose, func(e *zerolog.Event) {
+		_, err := t.keep(entry{zerolog.WarnLevel, foldedEvent, loose, func(e *zerolog.Event) {
 			e.Str("source", s.source.String()).Int("sources", s.sources).Str("since", past.since.UTC().Format(timeFormat))
 			counted(e, s.folded)
-		})
+		}})
 		if err != nil {
 			return err
 		}
+		clear(s.folded) // or it would be told again where the next one fails
 	}
+	t.folds = folds{since: now, sources: map[netip.Prefix]*attempts{}}
 	return nil
 }
 

@@ -27,6 +27,9 @@ func fullRecords(t *testing.T) map[string][]string {
 	k.o.FileSize, k.o.Keep = 0, audit.Keep{}
 	k.open()
 	a := k.trail
+	decision := audit.Decision{Session: "c1.1", Request: "rsync --server -s", Arguments: []string{"rsync", "."}, Tool: "rsync", Direction: "push",
+		Verdict: "allow", Code: "c", Why: "w", Detail: "d", Rules: []string{"laptop.yaml:4"}, Program: "/usr/bin/rsync", Args: []string{"rsync"},
+		Dir: "/volume1", Confinement: "full", User: "1026:100"}
 	err := errors.Join(
 		a.GatewayStarted(audit.Start{Version: "1", Listen: []string{":2222"}, HostKeys: []string{"SHA256:h"}, Clients: 1, Policy: "ab", Confinement: "full",
 			Programs: []audit.Program{{Name: "rsync", Path: "/usr/bin/rsync", Version: "3.2.7", Holes: []string{"CVE-1"}}}}),
@@ -36,9 +39,7 @@ func fullRecords(t *testing.T) map[string][]string {
 		a.KeyRefused(from, audit.KeyRefusal{Fingerprint: "SHA256:x", Type: "ssh-ed25519", Proved: true, Code: "address", Why: "w"}),
 		a.Panicked(from, "boom", "main.go:1"),
 		a.RequestsRefused(from, "c1.1", map[string]int{"pty-req": 1}),
-		a.SessionDecided(from, audit.Decision{Session: "c1.1", Request: "rsync --server -s", Arguments: []string{"rsync", "."}, Tool: "rsync", Direction: "push",
-			Verdict: "deny", Code: "c", Why: "w", Detail: "d", Rules: []string{"laptop.yaml:4"}, Program: "/usr/bin/rsync", Args: []string{"rsync"},
-			Dir: "/volume1", Confinement: "full", User: "1026:100"}),
+		a.SessionDecided(from, decision),
 		a.BorgServed(from, audit.Operations{Session: "c1.1", Stopped: "s", Repositories: []audit.Repository{{Path: "/r", Create: true, Put: 1, Methods: map[string]int64{"put": 1}}}}),
 		a.FilesTouched(from, audit.Files{Session: "c1.1", Root: "/volume1", Files: []audit.File{{Deed: audit.Created, Kind: "file", Size: 1, Name: "a", Cut: true}}}),
 		a.SessionEnded(from, audit.End{Session: "c1.1", Status: 143, Signal: "terminated", Lasted: time.Second, In: 1, Out: 2, Err: 3, Why: "w", Failure: "f",
@@ -56,6 +57,18 @@ func fullRecords(t *testing.T) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Somebody takes the folder away over midnight, and brings it back.
+	k.wait(24 * time.Hour)
+	away := k.dir + ".away"
+	err = errors.Join(os.Rename(k.dir, away), func() error {
+		if a.ConnectionAccepted(from) == nil {
+			return errors.New("recorded in no folder")
+		}
+		return os.Rename(away, k.dir)
+	}(), a.SessionDecided(from, decision))
+	if err != nil {
+		t.Fatal(err)
+	}
 	k.close()
 	// An unfinished line makes the trail repair itself.
 	last := k.files()[len(k.files())-1]
@@ -68,13 +81,21 @@ func fullRecords(t *testing.T) map[string][]string {
 		if err := json.Unmarshal(line, &record); err != nil {
 			t.Fatal(err)
 		}
-		event, _ := record["message"].(string)
-		fields[event] = slices.Sorted(maps.Keys(record))
+		fields[kindOf(record)] = slices.Sorted(maps.Keys(record))
 	}
 	if err := audit.Scan(k.dir, audit.Query{}, func(r audit.Record) bool { collect(r.Line); return true }); err != nil {
 		t.Fatal(err)
 	}
 	return fields
+}
+
+// kindOf is the event; the end of a session that was lost is one of its own.
+func kindOf(record map[string]any) string {
+	event, _ := record["message"].(string)
+	if record["lost"] == true {
+		return event + ", lost"
+	}
+	return event
 }
 
 var examples = regexp.MustCompile("(?s)```json\n(.*?)```")
@@ -93,8 +114,7 @@ func TestFormatIsDocumented(t *testing.T) {
 		if err := json.Unmarshal(example[1], &record); err != nil {
 			t.Fatalf("%v in %s", err, example[1])
 		}
-		event, _ := record["message"].(string)
-		got[event] = slices.Sorted(maps.Keys(record))
+		got[kindOf(record)] = slices.Sorted(maps.Keys(record))
 	}
 	for event, fields := range want {
 		if !slices.Equal(got[event], fields) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -47,9 +48,9 @@ func (t *Trail) tidy() error {
 	old := t.keeper.keep.outdated(files, t.now())
 	if len(old) > 0 {
 		first := files[len(old)].first
-		err := t.chain(zerolog.InfoLevel, shortenedEvent, binding, func(e *zerolog.Event) {
+		err := t.chain(entry{zerolog.InfoLevel, shortenedEvent, binding, func(e *zerolog.Event) {
 			e.Uint64("first", first).Int("files", len(old))
-		})
+		}})
 		if err != nil {
 			return err
 		}
@@ -63,7 +64,9 @@ func (t *Trail) tidy() error {
 			return
 		}
 		for _, f := range old {
-			_ = os.Remove(f.path)
+			// It may have been compressed since.
+			raw := strings.TrimSuffix(f.path, zstdEnding)
+			_, _ = os.Remove(raw), os.Remove(raw+zstdEnding)
 		}
 		for _, f := range files[len(old):max(len(files)-1, len(old))] {
 			if !f.compressed {
@@ -78,6 +81,7 @@ func (t *Trail) tidy() error {
 // outdated returns the files, from the oldest on, that are no longer kept. The
 // last one always is.
 func (k Keep) outdated(files []file, now time.Time) []file {
+	now = steady(files, now)
 	var total int64
 	for _, f := range files {
 		total += f.size
@@ -93,6 +97,24 @@ func (k Keep) outdated(files []file, now time.Time) []file {
 		total -= f.size
 	}
 	return nil
+}
+
+// steady is the time by which files are old: now, or the end of the last day
+// before today's that has records, if that is earlier. So a clock that jumps ahead
+// for a moment, or is wrong when the host starts, makes nothing old; one that is
+// right makes it old a day later.
+func steady(files []file, now time.Time) time.Time {
+	today := now.UTC().Format(time.DateOnly)
+	for _, f := range slices.Backward(files) {
+		if f.day == today {
+			continue
+		}
+		if day, err := time.Parse(time.DateOnly, f.day); err == nil && day.AddDate(0, 0, 1).Before(now) {
+			return day.AddDate(0, 0, 1)
+		}
+		break
+	}
+	return now
 }
 
 // temporary marks a file that is not finished.

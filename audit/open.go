@@ -62,14 +62,20 @@ func lockFolder(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = fmt.Errorf("%s: %w; end it, or give this one a state folder of its own", dir, ErrInUse)
-	}
-	if err != nil {
+	if err := take(lock); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return lock, nil
+}
+
+// take locks a file for this process. The file that records go to is locked too:
+// people remove a lock that seems to be left over.
+func take(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("%s: %w; end it, or give this one a state folder of its own", filepath.Dir(f.Name()), ErrInUse)
+	}
+	return err
 }
 
 func continueTrail(o Options) (*Trail, error) {
@@ -83,17 +89,35 @@ func continueTrail(o Options) (*Trail, error) {
 		t.store.fileSize = defaultFileSize
 	}
 	t.keeper = &keeper{dir: o.Dir, key: key, keep: o.Keep}
+	if err := t.goOn(); err != nil {
+		t.keeper.work.Wait()
+		if t.store.file != nil {
+			err = errors.Join(err, t.store.file.Close())
+		}
+		return nil, err
+	}
+	return t, nil
+}
+
+// goOn brings the trail to where records can follow.
+func (t *Trail) goOn() error {
 	cut, err := t.store.resume()
 	if err != nil {
-		return nil, err
+		return err
+	}
+	lost, err := unended(t.keeper.dir)
+	if err != nil {
+		return err
 	}
 	if err := t.firstFile(); err != nil {
-		return nil, err
+		return err
 	}
 	if cut > 0 {
-		err = t.repaired(cut)
+		if err := t.repaired(cut); err != nil {
+			return err
+		}
 	}
-	return t, err
+	return t.endLost(lost)
 }
 
 // resume finds the last record, and returns how many bytes of an unfinished one
@@ -105,7 +129,7 @@ func (s *store) resume() (cut int64, err error) {
 	}
 	last := files[len(files)-1]
 	if !last.compressed {
-		if cut, err = cutUnfinished(last.path); err != nil {
+		if cut, err = s.reopen(last); err != nil {
 			return 0, err
 		}
 	}
@@ -119,50 +143,51 @@ func (s *store) resume() (cut int64, err error) {
 			break
 		}
 	}
-	if last.compressed {
-		return cut, nil
-	}
+	s.written.file, s.written.number, s.synced = s.file, s.last.number, s.last.number
+	return cut, nil
+}
+
+// reopen opens the last file to go on with it, and returns how many bytes of an
+// unfinished record it cut off.
+func (s *store) reopen(last file) (cut int64, err error) {
 	s.file, err = os.OpenFile(last.path, os.O_RDWR, 0)
 	if err != nil {
+		return 0, err
+	}
+	if err := take(s.file); err != nil {
 		return 0, err
 	}
 	info, err := s.file.Stat()
 	if err != nil {
 		return 0, err
 	}
-	s.day, s.size = last.day, info.Size()
-	s.written.file, s.written.number, s.synced = s.file, s.last.number, s.last.number
-	return cut, nil
+	whole, err := unfinished(s.file, info.Size())
+	if err != nil {
+		return 0, err
+	}
+	s.day, s.size = last.day, whole
+	if whole == info.Size() {
+		return 0, nil
+	}
+	return info.Size() - whole, errors.Join(s.file.Truncate(whole), s.file.Sync())
 }
 
-// cutUnfinished takes off what stands behind the last line feed.
-func cutUnfinished(path string) (int64, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	whole, buffer := info.Size(), make([]byte, 64<<10)
-	for whole > 0 {
+// unfinished returns the length of a file of a size without what stands behind its
+// last line feed.
+func unfinished(f *os.File, size int64) (whole int64, err error) {
+	buffer := make([]byte, 64<<10)
+	for whole = size; whole > 0; {
 		from := max(whole-int64(len(buffer)), 0)
 		piece := buffer[:whole-from]
 		if _, err := f.ReadAt(piece, from); err != nil {
 			return 0, err
 		}
 		if i := bytes.LastIndexByte(piece, '\n'); i >= 0 {
-			whole = from + int64(i) + 1
-			break
+			return from + int64(i) + 1, nil
 		}
 		whole = from
 	}
-	if whole == info.Size() {
-		return 0, nil
-	}
-	return info.Size() - whole, errors.Join(f.Truncate(whole), f.Sync())
+	return 0, nil
 }
 
 // lastOf returns the last record of a file, or the zero link where it has none.
@@ -190,14 +215,9 @@ func lastOf(f file) (link, error) {
 }
 
 // keep writes a record into the store, in the file of its day.
-func (t *Trail) keep(level zerolog.Level, event string, c care, fields func(*zerolog.Event)) (uint64, error) {
-	if t.store.full(t.day()) {
-		// A disk that has no room for a new file may have some in this one.
-		if err := t.nextFile(); err != nil && c != closing {
-			return 0, err
-		}
-	}
-	if err := t.chain(level, event, c, fields); err != nil {
+func (t *Trail) keep(r entry) (uint64, error) {
+	if err := t.add(r); err != nil {
+		t.missed(r, err)
 		return 0, err
 	}
 	if t.store.unsigned(t.now()) {
@@ -207,13 +227,33 @@ func (t *Trail) keep(level zerolog.Level, event string, c care, fields func(*zer
 	return t.store.last.number, nil
 }
 
+// add writes a record behind what an outage owes. A disk that has no room for that,
+// or for a new file, may have some for a record that ends something.
+func (t *Trail) add(r entry) error {
+	if err := t.ready(); err != nil && r.care != closing {
+		return err
+	}
+	return t.chain(r)
+}
+
+// ready begins a new file where the record belongs into one, and writes what an
+// outage owes.
+func (t *Trail) ready() error {
+	if t.store.full(t.day()) {
+		if err := t.nextFile(); err != nil {
+			return err
+		}
+	}
+	return t.resume()
+}
+
 // chain appends a record to the chain.
-func (t *Trail) chain(level zerolog.Level, event string, c care, fields func(*zerolog.Event)) error {
+func (t *Trail) chain(r entry) error {
 	s := t.store
-	line := t.build(level, event, func(e *zerolog.Event) {
+	line := t.build(r.level, r.event, func(e *zerolog.Event) {
 		e.Uint64("number", s.next()).Str("before", encode(s.last.hash))
-	}, fields)
-	if err := s.append(line, c); err != nil {
+	}, r.fields)
+	if err := s.append(line, r.care); err != nil {
 		return err
 	}
 	if t.prints != nil {
@@ -234,6 +274,8 @@ func (t *Trail) firstFile() error {
 		if err := t.store.begin(t.day()); err != nil {
 			return err
 		}
+	} else if err := t.store.makeRoom(0); err != nil {
+		return err
 	}
 	if err := t.checkpoint(); err != nil {
 		return err
@@ -269,7 +311,7 @@ func (t *Trail) Close() error {
 		return nil
 	}
 	t.folds.since = time.Time{} // what was counted is recorded now
-	err := errors.Join(t.unfold(), t.checkpoint(), t.store.finish(t.store.file, t.store.size))
+	err := errors.Join(t.unfold(), t.resume(), t.checkpoint(), t.store.finish(t.store.file, t.store.size))
 	t.keeper.work.Wait()
 	return errors.Join(err, t.keeper.lock.Close())
 }

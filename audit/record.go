@@ -47,6 +47,8 @@ type Record struct {
 	In      int64   `json:"in"`
 	Out     int64   `json:"out"`
 	Failure string  `json:"failure"`
+	// Lost says that nobody saw the session end.
+	Lost bool `json:"lost"`
 
 	Created    int64 `json:"created"`
 	Changed    int64 `json:"changed"`

@@ -93,7 +93,7 @@ func (s *store) makeRoom(length int64) error {
 	case errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS):
 		s.held = end
 	default:
-		return fmt.Errorf("hold room on the disk of %s: %w", s.dir, err)
+		return fmt.Errorf("hold room on the disk for records: %w", err)
 	}
 	return nil
 }
@@ -117,17 +117,25 @@ func (s *store) sync(number uint64) error {
 }
 
 // begin opens the file that the next record goes to. The one before it is on
-// the disk.
+// the disk, and stays where the disk has no room for another with its reserve.
 func (s *store) begin(day string) error {
 	name := filepath.Join(s.dir, fileName(s.next(), day))
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	if err := durable.SyncFolder(s.dir); err != nil {
+	next := &store{dir: s.dir, file: f}
+	err = take(f)
+	if err == nil {
+		err = next.makeRoom(0)
+	}
+	if err == nil {
+		err = durable.SyncFolder(s.dir)
+	}
+	if err != nil {
 		return errors.Join(err, f.Close(), os.Remove(name))
 	}
-	s.file, s.day, s.size, s.held = f, day, 0, 0
+	s.file, s.day, s.size, s.held = f, day, 0, next.held
 	return nil
 }
 

@@ -52,6 +52,7 @@ type Trail struct {
 	keeper *keeper
 	folds  folds
 	notes  notes
+	outage outage
 	// prints gets a copy of each record.
 	prints io.Writer
 
@@ -85,7 +86,7 @@ func (t *Trail) write(level zerolog.Level, event string, c care, fields func(*ze
 	}
 	// Counts that cannot be recorded are lost; what is recorded now matters more.
 	_ = t.unfold()
-	number, err := t.keep(level, event, c, fields)
+	number, err := t.keep(entry{level, event, c, fields})
 	t.mu.Unlock()
 	if err != nil || c == loose {
 		return err

@@ -197,7 +197,7 @@ func printSessions(w io.Writer, sessions []audit.Session) {
 	for _, s := range sessions {
 		d := s.Decided
 		row := []string{localTime(d.Time), d.Session, d.Client, host(d.Address), strings.TrimSpace(d.Tool + " " + d.Direction), resultOf(s), "", "", ""}
-		if s.Ended != nil {
+		if s.Ended != nil && !s.Ended.Lost {
 			took := time.Duration(s.Ended.Seconds * float64(time.Second)).Round(time.Second)
 			row[6], row[7], row[8] = took.String(), bytesOf(s.Ended.In), bytesOf(s.Ended.Out)
 		}
@@ -215,6 +215,8 @@ func resultOf(s audit.Session) string {
 		return "answered"
 	case s.Ended == nil:
 		return "running, or cut off"
+	case s.Ended.Lost:
+		return "cut off"
 	case s.Ended.Failure != "":
 		return "did not start"
 	case s.Ended.Signal != "":
