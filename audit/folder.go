@@ -50,36 +50,53 @@ type file struct {
 // that is there raw and compressed, which a crash may leave, the compressed one
 // is whole.
 func listFiles(dir string) ([]file, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
 	var files []file
-	for _, entry := range entries {
-		parts := fileNames.FindStringSubmatch(entry.Name())
-		if parts == nil {
-			continue
-		}
-		first, err := strconv.ParseUint(parts[1], 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", entry.Name(), err)
-		}
-		info, err := entry.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it was compressed or removed since
-		}
+	// A file may change its name while a folder is read, and then be seen under
+	// neither. It does so once: one of two readings shows it.
+	for range 2 {
+		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, file{filepath.Join(dir, entry.Name()), first, parts[2], parts[3] != "", info.Size()})
+		for _, entry := range entries {
+			f, there, err := fileAt(dir, entry.Name())
+			if err != nil {
+				return nil, err
+			}
+			if there {
+				files = append(files, f)
+			}
+		}
 	}
 	slices.SortFunc(files, func(a, b file) int {
-		if a.first == b.first && a.compressed {
-			return -1
-		}
-		return cmp.Compare(a.first, b.first)
+		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(len(b.path), len(a.path)))
 	})
 	return slices.CompactFunc(files, func(a, b file) bool { return a.first == b.first }), nil
+}
+
+// fileAt returns the file of that name, unless it is none or was removed since.
+func fileAt(dir, name string) (f file, there bool, err error) {
+	parts := fileNames.FindStringSubmatch(name)
+	if parts == nil {
+		return file{}, false, nil
+	}
+	f = file{path: filepath.Join(dir, name), day: parts[2], compressed: parts[3] != ""}
+	if f.first, err = strconv.ParseUint(parts[1], 10, 64); err != nil {
+		return file{}, false, fmt.Errorf("%s: %w", name, err)
+	}
+	info, err := os.Lstat(f.path)
+	if errors.Is(err, fs.ErrNotExist) && !f.compressed {
+		f.path, f.compressed = f.path+zstdEnding, true
+		info, err = os.Lstat(f.path)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return file{}, false, nil
+	}
+	if err != nil {
+		return file{}, false, err
+	}
+	f.size = info.Size()
+	return f, true, nil
 }
 
 // reader reads the lines of a file of a trail.

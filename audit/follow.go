@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"slices"
 	"time"
 )
@@ -72,6 +73,9 @@ func (at *follower) read() error {
 		return nil
 	}
 	r, err := at.file.open()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it is no longer kept
+	}
 	if err != nil {
 		return err
 	}

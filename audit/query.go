@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
@@ -135,20 +136,28 @@ func filesFor(dir string, q Query) ([]file, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%s holds no trail", dir)
 	}
-	first, last := 0, len(files)
-	for i := 1; i < len(files) && !q.Since.IsZero() && files[i].day < q.Since.UTC().Format(time.DateOnly); i++ {
-		first = i
+	if q.Since.IsZero() && q.Until.IsZero() {
+		return files, nil
 	}
-	for last > first+1 && !q.Until.IsZero() && files[last-1].day > q.Until.UTC().Format(time.DateOnly) {
-		last--
+	since, until := q.Since.UTC().Format(time.DateOnly), q.Until.UTC().Format(time.DateOnly)
+	var wanted []file
+	for i, f := range files {
+		// A full disk, or a clock that went on, can have later days in it.
+		reaches := i == len(files)-1 || max(f.day, files[i+1].day) >= since
+		if reaches && (q.Until.IsZero() || f.day <= until) {
+			wanted = append(wanted, f)
+		}
 	}
-	return files[first:last], nil
+	return wanted, nil
 }
 
 // scanFile calls f with the wanted records of one file, and returns whether there
 // is more to come.
 func scanFile(file file, q Query, f func(Record) bool) (more bool, err error) {
 	r, err := file.open()
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil // it is no longer kept
+	}
 	if err != nil {
 		return false, err
 	}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 )
 
@@ -54,6 +56,23 @@ func (f *Fault) Error() string {
 // may be nil, gets the number of bytes after each file. An error is a folder that
 // cannot be read; what is wrong with the trail is in the verdict.
 func Verify(dir string, key ed25519.PublicKey, known []Checkpoint, progress func(int64)) (Verdict, error) {
+	for tries := 1; ; tries++ {
+		v, err := verify(dir, key, known, progress)
+		if tries == maxTries || !errors.Is(err, fs.ErrNotExist) {
+			return v, err
+		}
+		if _, gone := os.Stat(dir); gone != nil {
+			return v, err
+		}
+	}
+}
+
+// maxTries is how often a trail is read whose gateway removes old files meanwhile.
+const maxTries = 10
+
+func verify(dir string, key ed25519.PublicKey, known []Checkpoint, progress func(int64)) (Verdict, error) {
+	// The head comes first: files that are begun after it are not missed.
+	head, headless := Head(dir)
 	files, err := listFiles(dir)
 	if err != nil {
 		return Verdict{}, err
@@ -62,7 +81,7 @@ func Verify(dir string, key ed25519.PublicKey, known []Checkpoint, progress func
 		return Verdict{}, fmt.Errorf("%s holds no trail", dir)
 	}
 	v := &verifier{key: key, known: map[uint64]string{}}
-	if head, err := Head(dir); err == nil {
+	if headless == nil {
 		known = append(known[:len(known):len(known)], head)
 	}
 	for _, c := range known {
