@@ -27,11 +27,8 @@ type Start struct {
 	Confinement string
 }
 
-// The names of the records of a gateway's beginning and end.
-const (
-	startedEvent = "gateway started"
-	stoppedEvent = "gateway stopped"
-)
+// stoppedEvent is the name of the record of a gateway's end.
+const stoppedEvent = "gateway stopped"
 
 // GatewayStarted records that the gateway is about to accept connections.
 func (t *Trail) GatewayStarted(s Start) error {
