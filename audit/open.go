@@ -109,6 +109,7 @@ func (t *Trail) goOn() error {
 	if err != nil {
 		return err
 	}
+	t.began = t.store.next()
 	if err := t.firstFile(); err != nil {
 		return err
 	}
@@ -256,6 +257,7 @@ func (t *Trail) chain(r entry) error {
 	if err := s.append(line, r.care); err != nil {
 		return err
 	}
+	t.grew()
 	if t.prints != nil {
 		_ = t.print(line)
 	}

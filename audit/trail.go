@@ -55,10 +55,14 @@ type Trail struct {
 	outage outage
 	// prints gets a copy of each record.
 	prints io.Writer
+	// began is the number of the first record of this opening.
+	began uint64
 
 	mu   sync.Mutex
 	line bytes.Buffer
 	log  zerolog.Logger
+	// grows is closed with the next record; nil while nobody waits for that.
+	grows chan struct{}
 }
 
 // New returns a trail that keeps nothing: it writes one line for each record to

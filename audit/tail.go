@@ -1,0 +1,162 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+)
+
+// Tail reads the records of a trail in their order, behind whoever writes them. It
+// reads the trail's files, and so costs the writer nothing and no memory, however
+// far behind it is. It is for one goroutine.
+type Tail struct {
+	trail *Trail
+	// next is the number of the record that is wanted next.
+	next uint64
+	// file is the one that is read, from offset on, and after the one that
+	// follows it, once that is known.
+	file   file
+	after  *file
+	lines  *reader
+	offset int64
+}
+
+// Tail returns a reader of the records behind the one with the number. The caller
+// closes it.
+func (t *Trail) Tail(number uint64) *Tail { return &Tail{trail: t, next: number + 1} }
+
+// Began returns the number of the first record of this opening of the trail.
+func (t *Trail) Began() uint64 { return t.began }
+
+// Grows returns a channel that is closed when the next record is written. To miss
+// none, ask for it before reading to the end.
+func (t *Trail) Grows() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.grows == nil {
+		t.grows = make(chan struct{})
+	}
+	return t.grows
+}
+
+// grew tells those who wait. The caller holds the lock.
+func (t *Trail) grew() {
+	if t.grows != nil {
+		close(t.grows)
+		t.grows = nil
+	}
+}
+
+// Next returns the next record, or [io.EOF] where there is none yet. What is no
+// longer kept, and what cannot be read, is passed over: the numbers tell.
+func (t *Tail) Next() (Record, error) {
+	for {
+		if t.lines == nil {
+			if err := t.open(); err != nil {
+				return Record{}, err
+			}
+			continue
+		}
+		line, err := t.lines.line()
+		if err != nil {
+			if err := t.goOn(err); err != nil {
+				return Record{}, err
+			}
+			continue
+		}
+		t.offset += int64(len(line))
+		if number, _, ok := linkOf(line); !ok || number < t.next {
+			continue
+		}
+		if record, err := parseRecord(line); err == nil {
+			t.next = record.Number + 1
+			return record, nil
+		}
+	}
+}
+
+// open opens the file that the wanted record is in, or else the one after it.
+func (t *Tail) open() error {
+	files, err := listFiles(t.trail.store.dir)
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return io.EOF
+	}
+	at := slices.IndexFunc(files, func(f file) bool { return f.first > t.next })
+	if at < 0 {
+		at = len(files)
+	}
+	return t.use(files[max(at-1, 0)])
+}
+
+// use reads another file. One that was removed meanwhile is left out: what is there
+// is looked up again.
+func (t *Tail) use(f file) error {
+	t.Close()
+	lines, err := f.open()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	t.file, t.lines, t.offset, t.after = f, lines, 0, nil
+	return nil
+}
+
+// goOn has the next line read behind the end of a file or behind what cannot be
+// read of it, or says why there is none.
+func (t *Tail) goOn(why error) error {
+	ended := errors.Is(why, io.EOF) || errors.Is(why, errUnfinished)
+	switch {
+	case ended && t.after != nil:
+		return t.use(*t.after)
+	case ended && t.next > t.trail.last():
+		return errors.Join(t.rewind(), io.EOF)
+	}
+	files, err := listFiles(t.trail.store.dir)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(files, func(f file) bool { return f.first > t.file.first })
+	switch {
+	case at >= 0 && ended:
+		// What the file got before the other one began comes first.
+		t.after = &files[at]
+		return t.rewind()
+	case at >= 0:
+		return t.use(files[at])
+	case ended:
+		return errors.Join(t.rewind(), io.EOF)
+	}
+	return fmt.Errorf("%s: %w", t.file.path, why)
+}
+
+// rewind goes back to where the last whole line ended.
+func (t *Tail) rewind() error {
+	if t.lines.raw == nil {
+		return nil
+	}
+	_, err := t.lines.raw.Seek(t.offset, io.SeekStart)
+	t.lines.Reset(t.lines.raw)
+	return err
+}
+
+// last is the number of the last record.
+func (t *Trail) last() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.store.last.number
+}
+
+// Close lets go of the file.
+func (t *Tail) Close() {
+	if t.lines != nil {
+		t.lines.close()
+		t.lines = nil
+	}
+}
