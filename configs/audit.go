@@ -6,14 +6,15 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// Audit is what the trail records, and how long that is kept: until one of the
-// limits is reached.
+// Audit is what the trail records, how long that is kept, which is until one of the
+// limits is reached, and where it is sent beside that.
 type Audit struct {
 	// Files is which files of a session get records: all, changes or summary.
 	Files string
 	Keep  time.Duration
 	// Size is in bytes on the disk; zero is no limit.
 	Size int64
+	Send []Destination
 }
 
 // Which files of a session get records.
@@ -46,6 +47,7 @@ func (g *gatewayFile) audit(n ast.Node) {
 				g.mapping(m, fields{"time": g.keepTime, "size": g.keepSize}, nil)
 			}
 		},
+		"send": g.send,
 	}, nil)
 }
 

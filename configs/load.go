@@ -153,6 +153,11 @@ func (l *loader) protect(g *gatewayFile) {
 	if g.revoked != "" {
 		p.protectFile(g.revoked, "the folder of the revocation list")
 	}
+	for _, d := range c.Audit.Send {
+		for _, file := range d.files() {
+			p.protectFile(file, "the folder of a file of audit.send")
+		}
+	}
 }
 
 // clients reads every client, ordered by name, also where the gateway's own file

@@ -57,7 +57,7 @@ func TestGatewaySampleExamples(t *testing.T) {
 	w.write("postern.yaml", example.ReplaceAllString(text, "$1$2"))
 	w.write("revoked_keys", "serial: 12\n")
 	cfg := w.mustLoad()
-	if cfg.Programs.Borg2 == "" || cfg.Revoked == nil {
+	if cfg.Programs.Borg2 == "" || cfg.Revoked == nil || len(cfg.Audit.Send) != 3 || cfg.Audit.Send[2].Key == "" {
 		t.Errorf("the examples are not all there: %+v", cfg)
 	}
 }
@@ -65,7 +65,7 @@ func TestGatewaySampleExamples(t *testing.T) {
 func TestGatewaySampleHasEveryKey(t *testing.T) {
 	want := []string{
 		"aliases", "audit", "authorities", "borg", "borg2", "certificates", "clients", "connection", "files", "host_keys",
-		"i_accept_unconfined", "keep", "level", "listen", "log", "most", "programs", "require", "revoked", "rsync", "sandbox", "sessions", "size", "state", "time",
+		"i_accept_unconfined", "keep", "level", "listen", "log", "most", "programs", "require", "revoked", "rsync", "sandbox", "send", "sessions", "size", "state", "time",
 	}
 	if got := keysOf(sample(t, "postern.yaml")); !slices.Equal(got, want) {
 		t.Errorf("keys %q, want %q", got, want)

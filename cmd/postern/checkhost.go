@@ -22,6 +22,7 @@ func checkHost(c *configs.Config, found tools, held sandbox.Level, now time.Time
 		}
 	}
 	all = append(all, checkState(c)...)
+	all = append(all, checkSending(c)...)
 	for _, t := range found.all() {
 		all = append(all, checkProgram(t)...)
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"postern/audit"
+	"postern/audit/sender"
 	"postern/configs"
 	"postern/gateway"
 	"postern/internal/durable"
@@ -31,7 +32,9 @@ func newServe(a *app) *cobra.Command {
 at its start.
 
 What happens is written to standard error: one line of JSON for each event, or
-lines for people when that is a terminal. "gateway started" says what is served.`,
+lines for people when that is a terminal. "gateway started" says what is served.
+The whole trail goes to standard output, journald or syslog servers as audit.send
+in the configuration says.`,
 		Example: `  postern serve
   postern serve --listen 127.0.0.1:2222`,
 		Args: cobra.NoArgs,
@@ -64,6 +67,12 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 	if err := prepareState(c); err != nil {
 		return err
 	}
+	to, err := destinations(c, a.stdout)
+	if err != nil {
+		return err
+	}
+	// Otherwise the end of who reads standard output or error would be the gateway's.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	found := findTools(ctx, c.Programs)
 	trail, err := audit.Open(audit.Options{
 		Dir: auditFolder(c.State), Prints: logWriter(a.stderr, c.LogLevel), Now: time.Now,
@@ -72,7 +81,13 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(a.serveWith(ctx, c, found, held, trail), trail.Close())
+	sending, err := sender.Start(trail, auditFolder(c.State), to...)
+	if err != nil {
+		return errors.Join(err, trail.Close())
+	}
+	err = a.serveWith(ctx, c, found, held, trail)
+	sending.Stop()
+	return errors.Join(err, trail.Close())
 }
 
 // serveWith serves, and records that it began and ended.

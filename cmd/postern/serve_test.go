@@ -45,9 +45,12 @@ type serving struct {
 }
 
 // startServing returns once the gateway has recorded its start.
-func startServing(t *testing.T, config string) *serving {
+func startServing(t *testing.T, config string, change ...func(*exec.Cmd)) *serving {
 	t.Helper()
 	cmd := postern(t, "serve", "--config", config)
+	for _, c := range change {
+		c(cmd)
+	}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
