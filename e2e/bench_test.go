@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,42 +16,45 @@ type contender struct {
 	took time.Duration
 }
 
-// contenders are postern at each level, and sshd: each in a world of its own,
-// all at once, so that what slows one slows all.
+// contenders are postern at each level, and sshd.
 func contenders(b *testing.B) []*contender {
 	b.Helper()
 	var all []*contender
-	for _, name := range []string{none, landlock, namespaces, full, "sshd"} {
-		m := manner{level: name}
-		if name == "sshd" {
-			m = atFull
-		}
-		work, err := os.MkdirTemp(os.Getenv(envRoot), "bench-")
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := os.Chmod(work, 0o755); err != nil {
-			b.Fatal(err)
-		}
-		w, err := newWorld(work, name == "sshd", m)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() {
-			if err := w.close(false); err != nil {
-				b.Error(err)
-			}
-			os.RemoveAll(work)
-		})
-		if _, err := w.addClient("laptop", "rsync:nas"); err != nil {
-			b.Fatal(err)
-		}
-		if err := w.start(); err != nil {
-			b.Fatal(err)
-		}
-		all = append(all, &contender{name: name, w: w})
+	for _, level := range []string{none, landlock, namespaces, full} {
+		all = append(all, contend(b, level, manner{level: level}))
 	}
-	return all
+	return append(all, contend(b, "sshd", atFull))
+}
+
+// contend starts a contender in a world of its own: all run at once, so that what
+// slows one slows all.
+func contend(b *testing.B, name string, m manner, config ...string) *contender {
+	b.Helper()
+	work, err := os.MkdirTemp(os.Getenv(envRoot), "bench-")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := os.Chmod(work, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	w, err := newWorld(work, name == "sshd", m)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w.config = append(w.config, config...)
+	b.Cleanup(func() {
+		if err := w.close(false); err != nil {
+			b.Error(err)
+		}
+		os.RemoveAll(work)
+	})
+	if _, err := w.addClient("laptop", "rsync:nas"); err != nil {
+		b.Fatal(err)
+	}
+	if err := w.start(); err != nil {
+		b.Fatal(err)
+	}
+	return &contender{name: name, w: w}
 }
 
 // compete has every contender run the command b.N times, in turns, and reports how
@@ -131,4 +135,27 @@ func largeFile(b *testing.B, path string) {
 	if err := os.Chmod(filepath.Dir(path), 0o755); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// benchmarkFiles are small, so that what is recorded of each one counts.
+const benchmarkFiles = 20_000
+
+// BenchmarkFiles pushes many small files, with all that is recorded of them, with
+// their counts alone, and to sshd.
+func BenchmarkFiles(b *testing.B) {
+	all := []*contender{
+		contend(b, "all", atFull, "audit: {files: all}"), contend(b, "summary", atFull, "audit: {files: summary}"), contend(b, "sshd", atFull),
+	}
+	src, err := os.MkdirTemp(os.Getenv(envRoot), "files-")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { os.RemoveAll(src) })
+	for i := range benchmarkFiles {
+		folder := filepath.Join(src, fmt.Sprintf("folder-%03d", i/250))
+		if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(filepath.Join(folder, fmt.Sprintf("file-%06d.txt", i)), []byte("small"), 0o644)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	compete(b, all, func(w *world) error { return os.RemoveAll(w.path("nas/files")) }, "s", time.Duration.Seconds, "-r", src+"/", "nas:files")
 }
