@@ -23,6 +23,9 @@ type Query struct {
 	Address netip.Prefix
 	// Text occurs somewhere in the record, as it is written there.
 	Text string
+	// Path is the absolute path of a file that was touched, or of a folder or a
+	// borg repository with something below it that was.
+	Path string
 	// Since and Until bound the time: not before, and before.
 	Since, Until time.Time
 }
@@ -37,7 +40,7 @@ func (q Query) needles() [][]byte {
 			all = append(all, fmt.Appendf(nil, "%q:%s", key, text))
 		}
 	}
-	for _, text := range []string{q.Key, q.Text} {
+	for _, text := range []string{q.Key, q.Text, pathNeedle(q.Path)} {
 		if text != "" {
 			all = append(all, []byte(text))
 		}
@@ -73,7 +76,7 @@ func (q Query) meets(r Record) bool {
 		!q.Until.IsZero() && !r.Time.Before(q.Until):
 		return false
 	}
-	return !q.Address.IsValid() || q.from(r.Address)
+	return (!q.Address.IsValid() || q.from(r.Address)) && (q.Path == "" || r.touches(q.Path))
 }
 
 // from reports whether an address with its port lies in the network.
@@ -187,6 +190,9 @@ type Session struct {
 // NewestSessions returns the last n sessions whose decision is wanted, the newest
 // first.
 func NewestSessions(dir string, q Query, n int) ([]Session, error) {
+	if q.Path != "" {
+		return sessionsTouching(dir, q, n)
+	}
 	q.Event = decidedEvent
 	decided, err := Newest(dir, q, n)
 	if err != nil || len(decided) == 0 {

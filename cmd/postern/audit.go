@@ -24,10 +24,10 @@ func auditFolder(state string) string { return filepath.Join(state, "audit") }
 
 // search is what audit is asked for.
 type search struct {
-	client, key, address, event, decision, text, since, until string
-	limit                                                     int
-	dir                                                       string
-	follow                                                    bool
+	client, key, address, event, decision, text, path, since, until string
+	limit                                                           int
+	dir                                                             string
+	follow                                                          bool
 }
 
 func newAudit(a *app) *cobra.Command {
@@ -46,6 +46,7 @@ The trail is kept in the folder audit of the gateway's state: one line of JSON f
 each record, chained by hashes and signed.`,
 		Example: `  postern audit --client laptop --since 7d
   postern audit --decision deny --since yesterday --json
+  postern audit --path /volume1/Backups/laptop/thesis.tex
   postern audit --follow
   postern audit summary --since 7d
   postern audit show 6ad41b0511e4b7a8.1
@@ -59,7 +60,8 @@ each record, chained by hashes and signed.`,
 	cmd.Flags().StringVar(&s.address, "address", "", "from that `address` or network")
 	cmd.Flags().StringVar(&s.event, "event", "", "records of that `kind` instead of sessions")
 	cmd.Flags().StringVar(&s.decision, "decision", "", "sessions with that `verdict`: allow, deny or answer")
-	cmd.Flags().StringVar(&s.text, "text", "", "records that hold the `text`, such as a path")
+	cmd.Flags().StringVar(&s.text, "text", "", "records that hold the `text`")
+	cmd.Flags().StringVar(&s.path, "path", "", "sessions that touched that `file`, or one below that folder or borg repository")
 	cmd.Flags().StringVar(&s.since, "since", "", "not before that `time`")
 	cmd.Flags().StringVar(&s.until, "until", "", "before that `time`")
 	cmd.Flags().IntVarP(&s.limit, "limit", "n", 20, "at most that many, the newest")
@@ -121,6 +123,12 @@ const anyEvent = "all"
 // query makes the question of the flags.
 func (s search) query(now time.Time) (audit.Query, error) {
 	q := audit.Query{Client: s.client, Key: s.key, Verdict: s.decision, Text: s.text}
+	if s.path != "" {
+		if !filepath.IsAbs(s.path) {
+			return q, usagef("--path %q: name a path of this host from / on", s.path)
+		}
+		q.Path = filepath.Clean(s.path)
+	}
 	if s.event != anyEvent {
 		q.Event = s.event
 	}

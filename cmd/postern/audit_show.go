@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,19 +18,28 @@ import (
 )
 
 func newAuditShow(a *app, s *search) *cobra.Command {
+	depth := 0
 	cmd := &cobra.Command{
-		Use:     "show SESSION",
-		Short:   "Show everything about one session",
-		Long:    "Show prints all records of one session and of the connection that it came over.",
-		Example: "  postern audit show 6ad41b0511e4b7a8.1",
-		Args:    cobra.ExactArgs(1),
-		RunE:    run(func(args []string) error { return a.auditShow(*s, args[0]) }),
+		Use:   "show SESSION",
+		Short: "Show everything about one session",
+		Long: `Show prints all records of one session and of the connection that it came over, and
+the files that it touched as a tree.`,
+		Example: `  postern audit show 6ad41b0511e4b7a8.1
+  postern audit show 6ad41b0511e4b7a8.1 --depth 2`,
+		Args: cobra.ExactArgs(1),
+		RunE: run(func(args []string) error {
+			if depth < 0 {
+				return usagef("--depth %d: name a number from 0 on", depth)
+			}
+			return a.auditShow(*s, args[0], depth)
+		}),
 	}
+	cmd.Flags().IntVar(&depth, "depth", 0, "show the tree of files so many `folders` deep; 0 shows all of it")
 	a.jsonFlag(cmd)
 	return cmd
 }
 
-func (a *app) auditShow(s search, session string) error {
+func (a *app) auditShow(s search, session string, depth int) error {
 	dir, err := a.folder(s)
 	if err != nil {
 		return err
@@ -41,14 +51,22 @@ func (a *app) auditShow(s search, session string) error {
 	if len(records) == 0 {
 		return fmt.Errorf("there is no session %q in %s; see postern audit", session, dir)
 	}
-	return a.result(lines(records), func(w io.Writer) {
-		for i, r := range records {
-			if i > 0 {
-				fmt.Fprintln(w)
-			}
-			printRecord(w, r)
+	return a.result(lines(records), func(w io.Writer) { printAll(w, records, depth) })
+}
+
+// printAll prints records, and what those of files say as one tree behind them.
+func printAll(w io.Writer, records []audit.Record, depth int) {
+	root, tree := treeOf(records)
+	for i, r := range slices.DeleteFunc(slices.Clone(records), func(r audit.Record) bool { return r.Touched().Root != "" }) {
+		if i > 0 {
+			fmt.Fprintln(w)
 		}
-	})
+		printRecord(w, r)
+	}
+	if root != "" {
+		fmt.Fprintln(w)
+		printTree(w, root, tree, depth)
+	}
 }
 
 // printRecord prints every field of a record, in its order.
