@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"postern/internal/durable"
@@ -48,17 +49,20 @@ type Note struct {
 func Announce(dir string, c Change) (_ *Note, err error) {
 	var made []string
 	defer func() {
-		for i := len(made) - 1; err != nil && i >= 0; i-- {
-			_ = os.Remove(made[i]) // somebody else may use it already
+		for _, folder := range slices.Backward(made) {
+			if err != nil {
+				_ = os.Remove(folder) // somebody else may use it already
+			}
 		}
 	}()
 	notes := filepath.Join(dir, notesName)
 	for _, folder := range []string{dir, notes} {
-		switch err := durable.Mkdir(folder, 0o700); {
-		case err == nil:
-			made = append(made, folder)
-		case !errors.Is(err, fs.ErrExist):
+		isNew, err := makeFolder(folder)
+		if err != nil {
 			return nil, err
+		}
+		if isNew {
+			made = append(made, folder)
 		}
 	}
 	text, err := json.Marshal(c)
@@ -71,6 +75,20 @@ func Announce(dir string, c Change) (_ *Note, err error) {
 	path := filepath.Join(notes, c.At.UTC().Format(noteTime)+"-"+rand.Text())
 	n := &Note{path + openEnding, path + doneEnding, c}
 	return n, durable.Create(n.open, text, 0o600)
+}
+
+// makeFolder makes a folder where there is none. A link would let whoever can write
+// the state have root write elsewhere.
+func makeFolder(path string) (isNew bool, err error) {
+	err = durable.Mkdir(path, 0o700)
+	if !errors.Is(err, fs.ErrExist) {
+		return err == nil, err
+	}
+	info, err := os.Lstat(path)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is no folder; move it away", path)
+	}
+	return false, err
 }
 
 // Done says that the change was made, or, by a failure, that it may have been.

@@ -188,6 +188,24 @@ func TestNoNotes(t *testing.T) {
 	}
 }
 
+// TestNotesElsewhere holds that a link does not lead a note of root's out of the state.
+func TestNotesElsewhere(t *testing.T) {
+	for _, link := range []string{"audit", "audit/notes"} {
+		state, elsewhere := t.TempDir(), t.TempDir()
+		dir := filepath.Join(state, "audit")
+		err := os.MkdirAll(filepath.Dir(filepath.Join(state, link)), 0o700)
+		if err := errors.Join(err, os.Symlink(elsewhere, filepath.Join(state, link))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := audit.Announce(dir, audit.Change{Command: "x", At: clock()}); err == nil || !strings.Contains(err.Error(), "is no folder") {
+			t.Errorf("%s: %v", link, err)
+		}
+		if entries, err := os.ReadDir(elsewhere); err != nil || len(entries) != 0 {
+			t.Errorf("%v, %v", entries, err)
+		}
+	}
+}
+
 // TestNoRoomForANote holds that Announce leaves nothing behind where it fails.
 func TestNoRoomForANote(t *testing.T) {
 	state := t.TempDir()

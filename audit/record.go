@@ -56,6 +56,10 @@ type Record struct {
 	Sent       int64 `json:"sent"`
 	Unrecorded int64 `json:"unrecorded"`
 
+	// Policy is the hash of files that were loaded, and Problems what is wrong
+	// with others.
+	Policy   string   `json:"policy"`
+	Problems []string `json:"problems"`
 	// Note, Command, File and By are of an administrative change.
 	Note    string `json:"note"`
 	Command string `json:"command"`

@@ -249,10 +249,18 @@ func printRecords(w io.Writer, records []audit.Record) {
 	table(w, rows)
 }
 
+// shownHash is how much of a hash tells policies apart in a table.
+const shownHash = 12
+
 // about is what a record says beside who and when.
 func about(r audit.Record) string {
-	if r.Command != "" {
-		return strings.TrimSpace(r.Command + " " + r.File + " by " + cmp.Or(r.By, "an unknown user"))
+	switch {
+	case r.Command != "":
+		return strings.TrimSpace(r.Command+" "+r.File) + " by " + cmp.Or(r.By, "an unknown user")
+	case len(r.Problems) > 0:
+		return r.Problems[0]
+	case r.Policy != "":
+		return "policy " + r.Policy[:min(len(r.Policy), shownHash)]
 	}
 	for _, text := range []string{r.Fingerprint, r.Session} {
 		if text != "" && r.Why != "" {

@@ -43,6 +43,9 @@ func TestPolicyRefused(t *testing.T) {
 	if first, _ := refused[0]["problems"].([]any); len(first) != 2 || !strings.HasPrefix(first[0].(string), broken+": ") {
 		t.Errorf("%q", first)
 	}
+	if r := runPostern(t, "audit", "--config", config, "--event", "policy refused"); !strings.Contains(r.stdout, "clients.d/laptop.yaml: ") {
+		t.Errorf("%+v", r)
+	}
 	// The gateway was made before it was refused; the trail learns of it later.
 	changes := messages(t, config, "administrative change")
 	if len(changes) != 1 || changes[0]["command"] != "init" || changes[0]["number"].(float64) < refused[0]["number"].(float64) {

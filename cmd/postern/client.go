@@ -17,7 +17,9 @@ func newClient(a *app) *cobra.Command {
 		`Client shows and changes which clients there are. Each is one file in the clients
 folder, which you may as well write by hand.
 
-A gateway that runs reads the files at its start: restart it after a change.`)
+A gateway that runs reads the files at its start: restart it after a change. Each
+change is put on record (postern audit --event "administrative change"), with who
+made it; one that cannot be is not made.`)
 	cmd.AddCommand(newClientAdd(a), newClientList(a), newClientShow(a),
 		newClientSwitch(a, true), newClientSwitch(a, false), newClientRemove(a))
 	return cmd

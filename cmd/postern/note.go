@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"postern/audit"
@@ -38,16 +39,21 @@ func announce(state string, change audit.Change) (*audit.Note, error) {
 	change.By, change.SudoUser, change.Terminal = userName(change.UID), os.Getenv("SUDO_USER"), terminal()
 	note, err := audit.Announce(auditFolder(state), change)
 	if err != nil {
-		return nil, fmt.Errorf("nothing was done, because the trail cannot learn of it: %w; %s", err, noteRemedy(err))
+		return nil, fmt.Errorf("nothing was done, because the trail cannot learn of it: %w%s", err, noteRemedy(err))
 	}
 	return note, nil
 }
 
+// noteRemedy is what to do about an error of the system; others say it.
 func noteRemedy(err error) string {
-	if errors.Is(err, fs.ErrPermission) {
-		return "run the command as root, or as the user that the gateway runs as"
+	var system syscall.Errno
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "; run the command as root, or as the user that the gateway runs as"
+	case errors.As(err, &system):
+		return "; see whether its disk is full, or can only be read"
 	}
-	return "see whether its disk is full, or can only be read"
+	return ""
 }
 
 // changedNothing reports whether an error says that the files are as they were.
