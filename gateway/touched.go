@@ -19,6 +19,10 @@ const (
 	// bytes of names: a record is a line that somebody reads.
 	maxFiles = 250
 	maxNames = 32 << 10
+	// maxRecorded bounds what one session can add to the trail: a client that
+	// sends the same file again and again must not fill the disk of all. It is
+	// more than a first backup has.
+	maxRecorded = 5_000_000
 	// filesWait is how long a file may wait for others to be recorded with it,
 	// and how long a log is listened to that does not end with its child.
 	filesWait = 2 * time.Second
@@ -42,9 +46,12 @@ type touched struct {
 	// tells its files without the slash at their head.
 	absolute bool
 
-	counts  audit.FileCounts
-	waiting []audit.File
-	names   int
+	counts audit.FileCounts
+	// recorded is how many files were recorded or wait for it; names are the
+	// bytes of the names of those that wait.
+	recorded int
+	waiting  []audit.File
+	names    int
 }
 
 // newTouched reads the log of an allowed rsync, in the format of a secret.
@@ -121,6 +128,10 @@ func (t *touched) take(i rsynclog.Item) {
 	}
 	t.counts.Count(deed)
 	if !t.detail.Records(deed) {
+		return
+	}
+	if t.recorded++; t.recorded > maxRecorded {
+		t.counts.Unrecorded++
 		return
 	}
 	file := audit.File{Deed: deed, Kind: i.Kind(), Size: -1, Name: t.place(i.Name), Cut: i.Cut}

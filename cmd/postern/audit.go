@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,8 +36,9 @@ func newAudit(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Read and verify the trail of what happened",
-		Long: `Audit lists the newest sessions: when, who, from where, what was asked for and
-what became of it. With --event it lists records of another kind, such as "key
+		Long: `Audit lists the newest sessions: when, who, from where, what was asked for, what
+became of it, and how many files an rsync created (+), changed (~), deleted (-) and
+sent (>). On a narrow terminal some columns are left out. With --event it lists records of another kind, such as "key
 refused"; --event all takes every kind.
 
 Times for --since and --until are 30m, 12h, 7d or 4w ago, today, yesterday, a day
@@ -108,13 +110,13 @@ func (a *app) audit(s search, now time.Time) error {
 		if err != nil {
 			return noTrail(dir, err)
 		}
-		return a.result(lines(records), func(w io.Writer) { printRecords(w, records) })
+		return a.result(lines(records), func(w io.Writer) { printRecords(w, records, widthOf(a.stdout)) })
 	}
 	sessions, err := audit.NewestSessions(dir, q, s.limit)
 	if err != nil {
 		return noTrail(dir, err)
 	}
-	return a.result(sessionLines(sessions), func(w io.Writer) { printSessions(w, sessions) })
+	return a.result(sessionLines(sessions), func(w io.Writer) { printSessions(w, sessions, widthOf(a.stdout)) })
 }
 
 // anyEvent is the word for records of every kind.
@@ -196,22 +198,37 @@ func lines(records []audit.Record) []any {
 	return all
 }
 
-func printSessions(w io.Writer, sessions []audit.Session) {
+func printSessions(w io.Writer, sessions []audit.Session, width int) {
 	if len(sessions) == 0 {
 		fmt.Fprintln(w, "no sessions")
 		return
 	}
-	rows := [][]string{{"TIME", "SESSION", "CLIENT", "ADDRESS", "WHAT", "RESULT", "TOOK", "IN", "OUT"}}
+	rows := [][]string{{"TIME", "SESSION", "CLIENT", "ADDRESS", "WHAT", "RESULT", "FILES", "TOOK", "IN", "OUT"}}
 	for _, s := range sessions {
 		d := s.Decided
-		row := []string{localTime(d.Time), d.Session, d.Client, host(d.Address), strings.TrimSpace(d.Tool + " " + d.Direction), resultOf(s), "", "", ""}
+		row := []string{localTime(d.Time), d.Session, d.Client, host(d.Address), strings.TrimSpace(d.Tool + " " + d.Direction), resultOf(s), "", "", "", ""}
 		if s.Ended != nil && !s.Ended.Lost {
 			took := time.Duration(s.Ended.Seconds * float64(time.Second)).Round(time.Second)
-			row[6], row[7], row[8] = took.String(), bytesOf(s.Ended.In), bytesOf(s.Ended.Out)
+			row[6], row[7], row[8], row[9] = filesOf(*s.Ended), took.String(), bytesOf(s.Ended.In), bytesOf(s.Ended.Out)
 		}
 		rows = append(rows, row)
 	}
-	table(w, rows)
+	table(w, fit(rows, width, "OUT", "TOOK", "ADDRESS", "IN", "WHAT", "FILES"))
+}
+
+// filesOf says how many files a session created (+), changed (~), deleted (-) and
+// sent (>).
+func filesOf(end audit.Record) string {
+	var words []string
+	for _, count := range []struct {
+		sign  string
+		files int64
+	}{{"+", end.Created}, {"~", end.Changed}, {"-", end.Deleted}, {">", end.Sent}} {
+		if count.files > 0 {
+			words = append(words, count.sign+strconv.FormatInt(count.files, 10))
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // resultOf is what became of a session, in a word or two.
@@ -237,7 +254,7 @@ func resultOf(s audit.Session) string {
 	return "ended"
 }
 
-func printRecords(w io.Writer, records []audit.Record) {
+func printRecords(w io.Writer, records []audit.Record, width int) {
 	if len(records) == 0 {
 		fmt.Fprintln(w, "no records")
 		return
@@ -246,7 +263,7 @@ func printRecords(w io.Writer, records []audit.Record) {
 	for _, r := range records {
 		rows = append(rows, []string{localTime(r.Time), fmt.Sprint(r.Number), r.Event, r.Client, host(r.Address), about(r)})
 	}
-	table(w, rows)
+	table(w, fit(rows, width, "NUMBER", "ADDRESS"))
 }
 
 // shownHash is how much of a hash tells policies apart in a table.

@@ -69,7 +69,7 @@ func (o *output) errorLine(err error) {
 // table prints rows in columns. Cells are made safe for a terminal. What w says
 // of a failed write is for whoever made w.
 func table(w io.Writer, rows [][]string) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := tabwriter.NewWriter(w, 0, 0, columnGap, ' ', 0)
 	for _, row := range rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
