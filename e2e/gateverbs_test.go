@@ -25,6 +25,7 @@ func gateVerbs() map[string]verb {
 		"quickstart":   plain(verbQuickStart),
 		"stop-server":  plain(verbStopServer),
 		"serve-again":  plain(verbServeAgain),
+		"log-server":   plain(verbLogServer),
 	}
 }
 

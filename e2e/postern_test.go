@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -130,6 +129,11 @@ func (p *postern) serve() error {
 	if p.address, err = p.log.listening(); err != nil {
 		p.cmd.Process.Kill()
 		return err
+	}
+	if p.w.logs != nil { // its connection is one that lasts
+		if err := p.w.logs.whole(p.w.path("gw/state/audit")); err != nil {
+			return err
+		}
 	}
 	p.open = descriptors(p.cmd.Process.Pid)
 	return nil
@@ -266,36 +270,16 @@ func (j *journal) tail(n int) string {
 func (j *journal) listening() (string, error) {
 	var address string
 	_, err := j.await(0, func(line string) bool {
-		var record any
-		if json.Unmarshal([]byte(line), &record) == nil {
-			address = boundAddress(record)
+		var record struct {
+			Message string
+			Listen  []string
+		}
+		if json.Unmarshal([]byte(line), &record) == nil && record.Message == "gateway started" && len(record.Listen) > 0 {
+			address = record.Listen[0]
 		}
 		return address != ""
 	})
 	return address, err
-}
-
-// boundAddress finds an address of this host with a port in a record.
-func boundAddress(value any) string {
-	switch v := value.(type) {
-	case string:
-		if a, err := netip.ParseAddrPort(v); err == nil && a.Addr().IsLoopback() && a.Port() != 0 {
-			return v
-		}
-	case []any:
-		for _, item := range v {
-			if a := boundAddress(item); a != "" {
-				return a
-			}
-		}
-	case map[string]any:
-		for _, item := range v {
-			if a := boundAddress(item); a != "" {
-				return a
-			}
-		}
-	}
-	return ""
 }
 
 // alarming reports what must not be in any log.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,6 +39,7 @@ type world struct {
 	server server
 	hosts  []string // further blocks of ssh_config
 	cuts   []*cutter
+	logs   *logServer
 }
 
 // server is postern, or the sshd that it is measured against.
@@ -194,10 +196,14 @@ func (w *world) close(clean bool) error {
 	for _, c := range w.cuts {
 		c.close()
 	}
-	if w.server == nil {
-		return nil
+	var logs error
+	if w.logs != nil {
+		logs = w.logs.stop()
 	}
-	return w.server.Close(clean)
+	if w.server == nil {
+		return logs
+	}
+	return errors.Join(w.server.Close(clean), logs)
 }
 
 // run runs a command of the client machine and returns both outputs and the
