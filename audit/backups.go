@@ -37,7 +37,7 @@ func Backups(dir string, since time.Time) (map[string][]Backup, error) {
 			}
 		case endedEvent:
 			if c := running[r.Session]; c != nil && c.good(r) {
-				found[r.Client] = append(found[r.Client], Backup{r.Time, r.Session, c.tool, c.bytes(r), r.Seconds, filesOf(r)})
+				found[r.Client] = append(found[r.Client], Backup{r.Time, r.Session, c.tool, c.bytes(r), r.Seconds, r.Files()})
 			}
 			delete(running, r.Session)
 		}

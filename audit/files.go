@@ -103,13 +103,13 @@ type FileCounts struct {
 	Unrecorded int64 `json:"unrecorded,omitempty"`
 }
 
-// filesOf returns what was counted in a session, by the record of its end, or nil
-// where nobody counted.
-func filesOf(end Record) *FileCounts {
-	if !bytes.Contains(end.Line, []byte(`,"created":`)) {
+// Files returns what was counted in the session that a record ends, or nil where
+// nobody counted.
+func (r Record) Files() *FileCounts {
+	if !bytes.Contains(r.Line, []byte(`,"created":`)) {
 		return nil
 	}
-	return &FileCounts{end.Created, end.Changed, end.Deleted, end.Sent, end.Unrecorded}
+	return &FileCounts{r.Created, r.Changed, r.Deleted, r.Sent, r.Unrecorded}
 }
 
 // Count adds one file. Attributes alone are no change.

@@ -34,7 +34,7 @@ func (run *running) ended(r Record) {
 	}
 	day.In += r.In
 	day.Out += r.Out
-	files := filesOf(r)
+	files := r.Files()
 	if files == nil {
 		return
 	}

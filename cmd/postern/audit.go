@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,8 +37,8 @@ func newAudit(a *app) *cobra.Command {
 		Short: "Read and verify the trail of what happened",
 		Long: `Audit lists the newest sessions: when, who, from where, what was asked for, what
 became of it, and how many files an rsync created (+), changed (~), deleted (-) and
-sent (>). On a narrow terminal some columns are left out. With --event it lists records of another kind, such as "key
-refused"; --event all takes every kind.
+sent (>). On a narrow terminal some columns are left out. With --event it lists
+records of another kind, such as "key refused"; --event all takes every kind.
 
 Times for --since and --until are 30m, 12h, 7d or 4w ago, today, yesterday, a day
 such as 2026-10-18, or a time such as "2026-10-18 03:00".
@@ -209,26 +208,11 @@ func printSessions(w io.Writer, sessions []audit.Session, width int) {
 		row := []string{localTime(d.Time), d.Session, d.Client, host(d.Address), strings.TrimSpace(d.Tool + " " + d.Direction), resultOf(s), "", "", "", ""}
 		if s.Ended != nil && !s.Ended.Lost {
 			took := time.Duration(s.Ended.Seconds * float64(time.Second)).Round(time.Second)
-			row[6], row[7], row[8], row[9] = filesOf(*s.Ended), took.String(), bytesOf(s.Ended.In), bytesOf(s.Ended.Out)
+			row[6], row[7], row[8], row[9] = filesInWords(s.Ended.Files()), took.String(), bytesOf(s.Ended.In), bytesOf(s.Ended.Out)
 		}
 		rows = append(rows, row)
 	}
 	table(w, fit(rows, width, "OUT", "TOOK", "ADDRESS", "IN", "WHAT", "FILES"))
-}
-
-// filesOf says how many files a session created (+), changed (~), deleted (-) and
-// sent (>).
-func filesOf(end audit.Record) string {
-	var words []string
-	for _, count := range []struct {
-		sign  string
-		files int64
-	}{{"+", end.Created}, {"~", end.Changed}, {"-", end.Deleted}, {">", end.Sent}} {
-		if count.files > 0 {
-			words = append(words, count.sign+strconv.FormatInt(count.files, 10))
-		}
-	}
-	return strings.Join(words, " ")
 }
 
 // resultOf is what became of a session, in a word or two.

@@ -85,13 +85,13 @@ func (a *app) auditSummary(s search, asked summaryAsked, now time.Time) error {
 	if err != nil {
 		return noTrail(dir, err)
 	}
-	return a.result(summary, func(w io.Writer) { printSummary(w, summary) })
+	return a.result(summary, func(w io.Writer) { printSummary(w, summary, widthOf(a.stdout)) })
 }
 
-func printSummary(w io.Writer, s audit.Summary) {
-	printStandouts(w, s)
+func printSummary(w io.Writer, s audit.Summary, width int) {
+	printStandouts(w, s, width)
 	fmt.Fprintln(w)
-	printDays(w, s.Days)
+	printDays(w, s.Days, width)
 	if s.Attempts == nil {
 		return
 	}
@@ -101,20 +101,20 @@ func printSummary(w io.Writer, s audit.Summary) {
 		rows = append(rows, []string{source.Source, fmt.Sprint(source.Attempts), minute(source.Last), kindsInWords(source.Kinds)})
 	}
 	if len(rows) > 1 {
-		table(w, rows)
+		table(w, fit(rows, width, "LAST"))
 	}
 }
 
 // shownNew is how many names of clients too new to be judged stand in a line.
 const shownNew = 10
 
-func printStandouts(w io.Writer, s audit.Summary) {
+func printStandouts(w io.Writer, s audit.Summary, width int) {
 	rows := [][]string{{"TIME", "CLIENT", "WHAT STANDS OUT", "SESSION"}}
 	for _, o := range s.Standouts {
 		rows = append(rows, []string{minute(o.Time), o.Client, standoutInWords(o), cmp.Or(o.Session, o.Connection)})
 	}
 	if len(rows) > 1 {
-		table(w, rows)
+		table(w, fit(rows, width, "SESSION"))
 	} else {
 		fmt.Fprintln(w, "nothing stands out")
 	}
@@ -148,7 +148,7 @@ func standoutInWords(o audit.Standout) string {
 	return o.Kind + ": " + o.Value
 }
 
-func printDays(w io.Writer, days []audit.ClientDay) {
+func printDays(w io.Writer, days []audit.ClientDay, width int) {
 	if len(days) == 0 {
 		fmt.Fprintln(w, "no sessions")
 		return
@@ -164,7 +164,7 @@ func printDays(w io.Writer, days []audit.ClientDay) {
 		}
 		rows = append(rows, []string{d.Client, d.Day, sessionsInWords(d), from, bytesOf(d.In), bytesOf(d.Out), files})
 	}
-	table(w, rows)
+	table(w, fit(rows, width, "OUT", "IN", "FROM"))
 }
 
 // sessionsInWords is how many there were, and what became of those that did not go

@@ -106,7 +106,7 @@ func TestPrintStandouts(t *testing.T) {
 		s.TooNew = append(s.TooNew, fmt.Sprint("c", n))
 	}
 	var out strings.Builder
-	printStandouts(&out, s)
+	printStandouts(&out, s, 0)
 	if want := "nothing stands out\ntoo little is known of c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 more to tell what is unusual\n"; out.String() != want {
 		t.Errorf("%q", out.String())
 	}

@@ -104,7 +104,7 @@ func (a *app) backupStatus(dir, only string, now time.Time) error {
 		all[i] = statusOf(client, backups[client.Name], now)
 		overdue = overdue || all[i].State == stateOverdue
 	}
-	if err := a.result(all, func(w io.Writer) { printStatus(w, all) }); err != nil {
+	if err := a.result(all, func(w io.Writer) { printStatus(w, all, widthOf(a.stdout)) }); err != nil {
 		return err
 	}
 	if overdue {
@@ -153,7 +153,7 @@ func (s *clientStatus) compare(backups []audit.Backup) {
 	}
 }
 
-func printStatus(w io.Writer, all []clientStatus) {
+func printStatus(w io.Writer, all []clientStatus, width int) {
 	if len(all) == 0 {
 		fmt.Fprintln(w, "no clients")
 		return
@@ -170,7 +170,7 @@ func printStatus(w io.Writer, all []clientStatus) {
 		}
 		rows = append(rows, row)
 	}
-	table(w, rows)
+	table(w, fit(rows, width, "TOOL", "FILES", "EXPECT", "SIZE"))
 }
 
 // filesInWords is what was done to files: +created ~changed -deleted >sent, without
@@ -187,9 +187,6 @@ func filesInWords(n *audit.FileCounts) string {
 		if deed.count > 0 {
 			words = append(words, deed.sign+strconv.FormatInt(deed.count, 10))
 		}
-	}
-	if len(words) == 0 {
-		return "none"
 	}
 	return strings.Join(words, " ")
 }

@@ -60,7 +60,7 @@ func TestStatusTrend(t *testing.T) {
 
 func TestFilesInWords(t *testing.T) {
 	for want, files := range map[string]*audit.FileCounts{
-		"": nil, "none": {}, "+1 ~2 -3 >4": {Created: 1, Changed: 2, Deleted: 3, Sent: 4}, "-3": {Deleted: 3},
+		"": nil, "+1 ~2 -3 >4": {Created: 1, Changed: 2, Deleted: 3, Sent: 4}, "-3": {Deleted: 3},
 	} {
 		if got := filesInWords(files); got != want {
 			t.Errorf("%+v: %q, want %q", files, got, want)
