@@ -67,11 +67,12 @@ func (t *Tail) Next() (Record, error) {
 			continue
 		}
 		t.offset += int64(len(line))
-		if number, _, ok := linkOf(line); !ok || number < t.next {
-			continue
+		number, _, ok := linkOf(line)
+		if !ok || number < t.next || number > t.next && number > t.trail.last() {
+			continue // it is wanted no more, or the trail never wrote it
 		}
-		if record, err := parseRecord(line); err == nil {
-			t.next = record.Number + 1
+		if record, err := parseRecord(line); err == nil && record.Number == number {
+			t.next = number + 1
 			return record, nil
 		}
 	}
