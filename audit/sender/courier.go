@@ -127,7 +127,8 @@ func (t *trip) hand(r audit.Record) error {
 	return nil
 }
 
-// rest waits until there is something to do, and reports whether that is to stop.
+// rest waits until there is something to do, and reports whether that is to stop. What
+// was recorded before is sent before.
 func (t *trip) rest(grows <-chan struct{}) (stop bool, err error) {
 	var soon <-chan time.Time
 	if t.place.saved < t.sent {
@@ -138,9 +139,13 @@ func (t *trip) rest(grows <-chan struct{}) (stop bool, err error) {
 	case <-soon:
 	case err = <-t.way.lost():
 	case <-t.stopping:
-		return true, nil
+		select {
+		case <-grows:
+		default:
+			stop = true
+		}
 	}
-	return false, err
+	return stop, err
 }
 
 // look sees what has arrived, and writes it down now and then.

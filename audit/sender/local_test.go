@@ -2,6 +2,7 @@ package sender
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -247,6 +249,32 @@ func TestStdoutGetsALineForEachRecord(t *testing.T) {
 		if !whole[line] {
 			t.Errorf("record %d is no line of its own: %s", number, line)
 		}
+	}
+}
+
+// late is a standard output that cannot be opened the first times.
+type late struct {
+	stdout
+	opens atomic.Int32
+}
+
+func (l *late) open(ctx context.Context, p pace, from uint64) (way, error) {
+	if l.opens.Add(1) < 6 {
+		return nil, errors.New("not yet")
+	}
+	return l.stdout.open(ctx, p, from)
+}
+
+// A failure is one record however often it is met, and so is its end.
+func TestFailureIsRecordedOnce(t *testing.T) {
+	s := newSending(t)
+	to := late{stdout: stdout{to: io.Discard}}
+	s.start(&to)
+	s.record(3)
+	until(t, "its end is recorded", func() bool { return len(s.events("sending resumed")) > 0 })
+	s.stop()
+	if failed, resumed := len(s.events("sending failed")), len(s.events("sending resumed")); failed != 1 || resumed != 1 {
+		t.Errorf("%d records of a failure and %d of its end", failed, resumed)
 	}
 }
 
