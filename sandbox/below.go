@@ -44,7 +44,25 @@ func runBelow(o Order, report *os.File) error {
 	for fd := range orderDescriptor {
 		unix.Close(fd)
 	}
+	go endWithGateway()
 	return tell(await(pid))
+}
+
+// endWithGateway ends this process when the gateway has ended: nobody reads then
+// what the status is written to. A program that sees the end of its streams need
+// not end itself, as when it waits to open its log.
+func endWithGateway() {
+	// An error is told unasked.
+	status := []unix.PollFd{{Fd: statusDescriptor}}
+	for {
+		n, err := unix.Poll(status, -1)
+		switch {
+		case n > 0:
+			end(exitUnable)
+		case !errors.Is(err, unix.EINTR):
+			return
+		}
+	}
 }
 
 // await reaps until the process has ended.
