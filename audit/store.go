@@ -18,6 +18,9 @@ const (
 	// reserve is the room that is kept on the disk behind the last record, for
 	// those that end what has begun: a thousand sessions' worth.
 	reserve = 1 << 20
+	// ahead is how much room is taken at once beside the reserve. A full disk is
+	// noticed that many bytes of records late.
+	ahead = 64 << 10
 	// defaultFileSize is the size at which a file is closed before its day is
 	// over: one that is read in a fraction of a second.
 	defaultFileSize = 64 << 20
@@ -86,10 +89,10 @@ func (s *store) makeRoom(length int64) error {
 	if end <= s.held {
 		return nil
 	}
-	err := unix.Fallocate(int(s.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, s.size, length+2*reserve)
+	err := unix.Fallocate(int(s.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, s.size, length+reserve+ahead)
 	switch {
 	case err == nil:
-		s.held = end + reserve
+		s.held = end + ahead
 	case errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS):
 		s.held = end
 	default:

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 )
 
 // gateVerbs are the verbs that only make sense with postern.
@@ -26,6 +27,11 @@ func gateVerbs() map[string]verb {
 		"stop-server":  plain(verbStopServer),
 		"serve-again":  plain(verbServeAgain),
 		"log-server":   plain(verbLogServer),
+		"end-server":   plain(verbEndServer),
+		"no-server":    plain(verbNoServer),
+		"disk":         plain(verbDisk),
+		"fill-disk":    plain(verbFillDisk),
+		"remount":      plain(verbRemount),
 	}
 }
 
@@ -67,6 +73,73 @@ func verbStopServer(_ *testscript.TestScript, w *world, args []string) error {
 		left := strays(w.work)
 		return len(left) == 0, "these processes are left:\n" + describe(left)
 	})
+}
+
+// verbEndServer: end-server ends the gateway as an init system does.
+func verbEndServer(_ *testscript.TestScript, w *world, _ []string) error {
+	p := w.server.(*postern)
+	if err := p.Close(true); err != nil {
+		return err
+	}
+	p.over = true
+	return nil
+}
+
+// verbNoServer: no-server TEXT starts a gateway, which must fail with one line that
+// has the text.
+func verbNoServer(_ *testscript.TestScript, w *world, args []string) error {
+	cmd := w.command("serve")
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	defer late.Stop()
+	cmd.Wait() // what it says is in the state
+	said := errs.String()
+	if cmd.ProcessState.ExitCode() != 1 || out.Len() > 0 || !strings.HasPrefix(said, "postern: ") ||
+		strings.Count(said, "\n") != 1 || !strings.Contains(said, args[0]) {
+		return fmt.Errorf("%s: %s%s", cmd.ProcessState, out.String(), said)
+	}
+	return nil
+}
+
+// verbDisk: disk FOLDER SIZE makes the folder a disk of its own.
+func verbDisk(_ *testscript.TestScript, w *world, args []string) error {
+	folder := w.path(args[0])
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", folder, "tmpfs", 0, "mode=700,size="+args[1]); err != nil {
+		return fmt.Errorf("a small disk at %s: %w", folder, err)
+	}
+	w.disks = append(w.disks, folder)
+	return w.give(folder)
+}
+
+// verbRemount: remount FOLDER ro|rw keeps the disk at the folder from being written,
+// or no longer.
+func verbRemount(_ *testscript.TestScript, w *world, args []string) error {
+	flags := map[string]uintptr{"ro": unix.MS_REMOUNT | unix.MS_RDONLY, "rw": unix.MS_REMOUNT}[args[1]]
+	return unix.Mount("", w.path(args[0]), "", flags, "")
+}
+
+// verbFillDisk: fill-disk FILE fills the disk that the file is on.
+func verbFillDisk(_ *testscript.TestScript, w *world, args []string) error {
+	f, err := os.Create(w.path(args[0]))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for size := 1 << 20; size > 0; {
+		if _, err := f.Write(make([]byte, size)); errors.Is(err, unix.ENOSPC) {
+			size /= 2
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // verbAuthorities: authorities CA... trusts the keys of this name, and revokes

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // login is the name that stock clients log in with unless a client says other.
@@ -40,6 +42,7 @@ type world struct {
 	hosts  []string // further blocks of ssh_config
 	cuts   []*cutter
 	logs   *logServer
+	disks  []string // where disks of their own are mounted
 }
 
 // server is postern, or the sshd that it is measured against.
@@ -193,6 +196,7 @@ func (w *world) writeHosts() error {
 // close ends the server. With clean it also reports whatever the server left:
 // children, descriptors, a panic, a data race, an unclean exit.
 func (w *world) close(clean bool) error {
+	defer w.removeDisks()
 	for _, c := range w.cuts {
 		c.close()
 	}
@@ -204,6 +208,12 @@ func (w *world) close(clean bool) error {
 		return logs
 	}
 	return errors.Join(w.server.Close(clean), logs)
+}
+
+func (w *world) removeDisks() {
+	for _, folder := range w.disks {
+		unix.Unmount(folder, unix.MNT_DETACH)
+	}
 }
 
 // run runs a command of the client machine and returns both outputs and the

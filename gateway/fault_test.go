@@ -87,7 +87,7 @@ func TestNothingHappensUnrecorded(t *testing.T) {
 	client := w.client()
 	w.trail.fail("session decided")
 	out, complaints, status := w.run(client, w.push())
-	if status != 126 || out != "" || complaints != "postern: refused: the gateway cannot keep its records; tell its operator to look at its disk\n" {
+	if status != 126 || out != "" || complaints != "postern: refused: the gateway cannot keep its records; tell its operator to make room on the disk of its state\n" {
 		t.Errorf("status %d, %q, %q", status, out, complaints)
 	}
 	if got := shell(t, client); got != "" {

@@ -102,7 +102,7 @@ func (c *connection) verified(peer ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Pe
 }
 
 // errNoRecords is what a client reads when the trail cannot be written.
-var errNoRecords = errors.New("the gateway cannot keep its records; tell its operator to look at its disk")
+var errNoRecords = errors.New("the gateway cannot keep its records; tell its operator to make room on the disk of its state")
 
 // addressOptions has the library check once more where the peer comes from.
 func addressOptions(who Identity) map[string]string {

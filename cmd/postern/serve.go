@@ -79,7 +79,7 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 		Keep: audit.Keep{Age: c.Audit.Keep, Size: c.Audit.Size},
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("%w%s", err, trailRemedy(err))
 	}
 	sending, err := sender.Start(trail, auditFolder(c.State), to...)
 	if err != nil {
@@ -88,6 +88,17 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 	err = a.serveWith(ctx, c, found, held, trail)
 	sending.Stop()
 	return errors.Join(err, trail.Close())
+}
+
+// trailRemedy says what to do about a trail that cannot be written.
+func trailRemedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "; make room on this disk, or keep less with audit.keep.size"
+	case errors.Is(err, syscall.EROFS):
+		return "; mount it for writing, or name another folder with state"
+	}
+	return ""
 }
 
 // serveWith serves, and records that it began and ended.
