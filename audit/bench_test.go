@@ -1,23 +1,25 @@
 package audit_test
 
 import (
-	"crypto/ed25519"
+	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 
 	"postern/audit"
+	"postern/internal/office"
 )
 
-// office writes the trail of an office with 200 clients, with a session every
-// few seconds: connection, decision, end and end again. It returns the folder and
-// the key.
-func office(b *testing.B, sessions int) (string, ed25519.PublicKey) {
-	b.Helper()
+var officeRecords = flag.Int("office-records", 500_000, "how many records the trail has that is measured; a year of an office is 10000000")
+
+// BenchmarkTrail measures what readers of the trail of an office ask for. peak-MiB
+// is the most memory that the process held meanwhile.
+func BenchmarkTrail(b *testing.B) {
 	// In memory where there is such a folder: what is measured is not the disk.
 	base, err := os.MkdirTemp("/dev/shm", "postern-trail-")
 	if err != nil {
@@ -25,107 +27,112 @@ func office(b *testing.B, sessions int) (string, ed25519.PublicKey) {
 	}
 	b.Cleanup(func() { os.RemoveAll(base) })
 	dir := filepath.Join(base, "audit")
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	trail, err := audit.Open(audit.Options{Dir: dir, Prints: io.Discard, Now: func() time.Time { return now }})
-	if err != nil {
-		b.Fatal(err)
-	}
-	random := rand.New(rand.NewPCG(1, 2))
-	for range sessions {
-		now = now.Add(time.Duration(random.IntN(20)) * time.Second)
-		if err := busy(trail, random); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if err := trail.Close(); err != nil {
+	if err := office.Write(dir, *officeRecords, nil); err != nil {
 		b.Fatal(err)
 	}
 	key, err := audit.PublicKey(audit.PublicKeyFile(dir))
 	if err != nil {
 		b.Fatal(err)
 	}
-	return dir, key
-}
-
-// busy records one session of some client.
-func busy(trail *audit.Trail, random *rand.Rand) error {
-	client := random.IntN(200)
-	id := fmt.Sprintf("%016x", random.Uint64())
-	c := audit.Connection{
-		ID: id, Address: fmt.Sprintf("10.0.%d.%d:%d", client/100, client%100, 1024+random.IntN(60000)), Login: "backup",
-		Software: "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u10", Client: fmt.Sprintf("client-%03d", client),
-		Key: fmt.Sprintf("SHA256:%043d", client*7919),
-	}
-	folder := fmt.Sprintf("/volume1/Backups/client-%03d", client)
-	if err := trail.ConnectionAccepted(c); err != nil {
-		return err
-	}
-	err := trail.SessionDecided(c, audit.Decision{
-		Session: id + ".1", Request: "rsync --server -logDtpre.iLsfxCIvu --delete-during . " + folder + "/home/", Tool: "rsync", Direction: "push", Verdict: "allow",
-		Rules: []string{fmt.Sprintf("/etc/postern/clients.d/client-%03d.yaml:4", client)}, Program: "/usr/bin/rsync", Dir: folder, Confinement: "full", User: "1026:100",
-		Args: []string{"rsync", "--server", "-logDtpre.iLsfxCIvu", "--delete-during", "--drop-D", "--confine-root=" + folder, "--", ".", folder + "/home/"},
-	})
-	if err != nil {
-		return err
-	}
-	if err := trail.SessionEnded(c, audit.End{Session: id + ".1", Lasted: time.Duration(random.IntN(1e9)), In: random.Int64N(1e10), Out: 4711, Why: "the program ended"}); err != nil {
-		return err
-	}
-	return trail.ConnectionEnded(c, time.Second, 1, "the client left")
-}
-
-// benchmarkSessions are four records each: some hundred megabytes.
-const benchmarkSessions = 150_000
-
-func BenchmarkTrail(b *testing.B) {
-	dir, key := office(b, benchmarkSessions)
 	verdict, err := audit.Verify(dir, key, nil, nil)
 	if err != nil || verdict.Fault != nil {
 		b.Fatalf("%v, %+v", err, verdict)
 	}
-	var held int64
+	held, indexes := sizes(b, dir)
+	b.Logf("%d records in %d files: %d MiB raw, %d MiB on the disk, of which %d KiB are indexes",
+		verdict.Records, verdict.Files, verdict.Bytes>>20, held>>20, indexes>>10)
+	whole := func(name string, read func() (bool, error)) {
+		measure(b, name, verdict.Bytes, read)
+	}
+	whole("Verify", func() (bool, error) {
+		v, err := audit.Verify(dir, key, nil, nil)
+		return v.Fault == nil, err
+	})
+	for _, scan := range []struct {
+		name string
+		q    audit.Query
+	}{
+		{"ScanForText", audit.Query{Text: "offers-77"}},
+		{"ScanForEvent", audit.Query{Event: "session ended"}},
+		{"ScanForClient", audit.Query{Client: "client-042", Event: "session ended"}},
+	} {
+		whole(scan.name, func() (found bool, err error) {
+			err = audit.Scan(dir, scan.q, func(audit.Record) bool { found = true; return true })
+			return found, err
+		})
+	}
+	var oldest audit.Session
+	for _, page := range []struct {
+		name string
+		q    audit.Query
+		n    int
+	}{
+		{"NewestPage", audit.Query{}, 20},
+		{"OneClient", audit.Query{Client: "client-042"}, 50},
+		{"OneQuietClient", audit.Query{Client: office.Quiet}, 50},
+	} {
+		measure(b, page.name, 0, func() (bool, error) {
+			sessions, err := audit.NewestSessions(dir, page.q, page.n)
+			if len(sessions) > 0 {
+				oldest = sessions[len(sessions)-1]
+			}
+			return len(sessions) > 0, err
+		})
+	}
+	measure(b, "OneSession", 0, func() (bool, error) {
+		records, err := audit.SessionRecords(dir, oldest.Decided.Session)
+		return len(records) > 2, err
+	})
+}
+
+// measure runs one question again and again, which must have an answer.
+func measure(b *testing.B, name string, bytes int64, ask func() (bool, error)) {
+	b.Run(name, func(b *testing.B) {
+		b.SetBytes(bytes)
+		debug.FreeOSMemory()
+		// Where the kernel does not forget the peak, it is that of all before.
+		_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
+		for b.Loop() {
+			if ok, err := ask(); err != nil || !ok {
+				b.Fatal(ok, err)
+			}
+		}
+		b.ReportMetric(peak(b), "peak-MiB")
+	})
+}
+
+func peak(b *testing.B) float64 {
+	b.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	var kib float64
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		b.Fatal(err)
+	}
+	return kib / 1024
+}
+
+// sizes are what the folder takes, and its indexes.
+func sizes(b *testing.B, dir string) (all, indexes int64) {
+	b.Helper()
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		b.Fatal(err)
 	}
 	for _, f := range files {
-		if info, err := f.Info(); err == nil {
-			held += info.Size()
+		info, err := f.Info()
+		if err != nil {
+			b.Fatal(err)
+		}
+		all += info.Size()
+		if strings.HasSuffix(f.Name(), ".index") {
+			indexes += info.Size()
 		}
 	}
-	b.Logf("%d records, %d MB raw, %d MB on the disk in %d files", verdict.Records, verdict.Bytes>>20, held>>20, verdict.Files)
-	b.Run("Verify", func(b *testing.B) {
-		b.SetBytes(verdict.Bytes)
-		for b.Loop() {
-			if v, err := audit.Verify(dir, key, nil, nil); err != nil || v.Fault != nil {
-				b.Fatal(v, err)
-			}
-		}
-	})
-	b.Run("Scan", func(b *testing.B) {
-		b.SetBytes(verdict.Bytes)
-		for b.Loop() {
-			found := 0
-			err := audit.Scan(dir, audit.Query{Client: "client-042", Event: "session ended"}, func(audit.Record) bool { found++; return true })
-			if err != nil || found == 0 {
-				b.Fatal(found, err)
-			}
-		}
-	})
-	b.Run("Newest", func(b *testing.B) {
-		for b.Loop() {
-			if found, err := audit.NewestSessions(dir, audit.Query{}, 20); err != nil || len(found) != 20 {
-				b.Fatal(len(found), err)
-			}
-		}
-	})
-	b.Run("NewestOfOneClient", func(b *testing.B) {
-		for b.Loop() {
-			if found, err := audit.NewestSessions(dir, audit.Query{Client: "client-042"}, 50); err != nil || len(found) != 50 {
-				b.Fatal(len(found), err)
-			}
-		}
-	})
+	return all, indexes
 }
 
 func BenchmarkRecord(b *testing.B) {
@@ -134,9 +141,8 @@ func BenchmarkRecord(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer trail.Close()
-	random := rand.New(rand.NewPCG(1, 2))
 	for b.Loop() {
-		if err := busy(trail, random); err != nil {
+		if err := trail.SessionDecided(from, audit.Decision{Session: "c1.1", Request: "rsync --server . /volume1", Verdict: "allow"}); err != nil {
 			b.Fatal(err)
 		}
 	}
