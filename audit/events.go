@@ -104,7 +104,7 @@ func (t *Trail) ConnectionAccepted(c Connection) error {
 // ConnectionEnded records the end of an accepted connection: how long it
 // lasted, how many sessions it carried, and why it ended.
 func (t *Trail) ConnectionEnded(c Connection, lasted time.Duration, sessions int, why string) error {
-	return t.record(zerolog.InfoLevel, "connection ended", loose, func(e *zerolog.Event) {
+	return t.record(zerolog.InfoLevel, leftEvent, loose, func(e *zerolog.Event) {
 		c.mark(e)
 		e.Float64("seconds", lasted.Seconds()).Int("sessions", sessions)
 		foreign(e, "why", why)

@@ -1,20 +1,17 @@
 package audit
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
-
-	"github.com/klauspost/compress/zstd"
+	"strings"
 )
 
 // The names in a trail's folder.
@@ -25,6 +22,8 @@ const (
 	publicName = "key.pub.pem"
 	rawEnding  = ".jsonl"
 	zstdEnding = ".zst"
+	// indexEnding is in the place of the other two.
+	indexEnding = ".index"
 )
 
 // fileName is the name of the file that begins with a record on a day. Names
@@ -33,7 +32,12 @@ func fileName(first uint64, day string) string {
 	return fmt.Sprintf("%012d.%s%s", first, day, rawEnding)
 }
 
-var fileNames = regexp.MustCompile(`^([0-9]{12,20})\.([0-9]{4}-[0-9]{2}-[0-9]{2})\.jsonl(\.zst)?$`)
+var fileNames = regexp.MustCompile(`^([0-9]{12,20})\.([0-9]{4}-[0-9]{2}-[0-9]{2})(\.jsonl|\.jsonl\.zst|\.index)$`)
+
+// indexPath is where the index of a file is.
+func indexPath(file string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(file, zstdEnding), rawEnding) + indexEnding
+}
 
 // file is one file of a trail.
 type file struct {
@@ -43,7 +47,8 @@ type file struct {
 	first      uint64
 	day        string
 	compressed bool
-	size       int64
+	// size is what it takes on the disk, with its index.
+	size int64
 }
 
 // listFiles returns the files of a trail in the order of their records. Of a file
@@ -77,10 +82,10 @@ func listFiles(dir string) ([]file, error) {
 // fileAt returns the file of that name, unless it is none or was removed since.
 func fileAt(dir, name string) (f file, there bool, err error) {
 	parts := fileNames.FindStringSubmatch(name)
-	if parts == nil {
+	if parts == nil || parts[3] == indexEnding {
 		return file{}, false, nil
 	}
-	f = file{path: filepath.Join(dir, name), day: parts[2], compressed: parts[3] != ""}
+	f = file{path: filepath.Join(dir, name), day: parts[2], compressed: parts[3] != rawEnding}
 	if f.first, err = strconv.ParseUint(parts[1], 10, 64); err != nil {
 		return file{}, false, fmt.Errorf("%s: %w", name, err)
 	}
@@ -96,77 +101,10 @@ func fileAt(dir, name string) (f file, there bool, err error) {
 		return file{}, false, err
 	}
 	f.size = info.Size()
+	if info, err := os.Lstat(indexPath(f.path)); err == nil {
+		f.size += info.Size()
+	}
 	return f, true, nil
-}
-
-// reader reads the lines of a file of a trail.
-type reader struct {
-	*bufio.Reader
-	// close lets go of a file that was only read.
-	close func()
-	// raw is the file where it is not compressed.
-	raw *os.File
-}
-
-// skip passes over the first bytes. It is the first thing to be called.
-func (r *reader) skip(bytes int64) error {
-	var err error
-	if r.raw != nil {
-		_, err = r.raw.Seek(bytes, io.SeekStart)
-	} else {
-		_, err = io.CopyN(io.Discard, r, bytes)
-	}
-	return err
-}
-
-// maxLine bounds a record: some fields of 4 KiB, each at most six times as long
-// when it is escaped.
-const maxLine = 1 << 20
-
-// open opens a file for reading. One that was compressed meanwhile is found under
-// its other name.
-func (f file) open() (*reader, error) {
-	in, err := os.Open(f.path)
-	if errors.Is(err, fs.ErrNotExist) && !f.compressed {
-		f.path, f.compressed = f.path+zstdEnding, true
-		in, err = os.Open(f.path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !f.compressed {
-		return &reader{bufio.NewReaderSize(in, 256<<10), func() { in.Close() }, in}, nil
-	}
-	d, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(64<<20))
-	if err != nil {
-		return nil, errors.Join(err, in.Close())
-	}
-	return &reader{bufio.NewReaderSize(d, 256<<10), func() { d.Close(); in.Close() }, nil}, nil
-}
-
-// errUnfinished is a line without its end.
-var errUnfinished = errors.New("the last line is not finished")
-
-// line returns the next line with its line feed, which is good until the next
-// call, or [io.EOF].
-func (r *reader) line() ([]byte, error) {
-	line, err := r.ReadSlice('\n')
-	if err == nil {
-		return line, nil
-	}
-	var long []byte
-	for errors.Is(err, bufio.ErrBufferFull) && len(long) < maxLine {
-		long = append(long, line...)
-		line, err = r.ReadSlice('\n')
-	}
-	long = append(long, line...)
-	switch {
-	case errors.Is(err, bufio.ErrBufferFull):
-		return nil, fmt.Errorf("a line is longer than %d bytes", maxLine)
-	case errors.Is(err, io.EOF) && len(long) > 0:
-		return long, errUnfinished
-	}
-	return long, err
 }
 
 // The beginnings of a record's place in the chain, and what stands between.

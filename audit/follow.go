@@ -1,9 +1,9 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"slices"
 	"time"
@@ -12,16 +12,17 @@ import (
 // Follow calls f with the wanted records that are written from now on, until the
 // context is done or f returns an error. It looks every pause.
 func Follow(ctx context.Context, dir string, q Query, pause time.Duration, f func(Record) error) error {
-	files, err := filesFor(dir, Query{})
+	files, err := someFiles(dir)
 	if err != nil {
 		return err
 	}
 	last := files[len(files)-1]
-	at := &follower{dir: dir, file: last, offset: last.size, needles: q.needles(), query: q, found: f}
-	if last.compressed {
-		at.offset = 0
-		at.skip = true
+	p, err := last.pages()
+	if err != nil {
+		return err
 	}
+	p.close()
+	at := &follower{dir: dir, file: last, offset: p.size, match: q.search().match, found: f}
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
 	for {
@@ -36,15 +37,13 @@ func Follow(ctx context.Context, dir string, q Query, pause time.Duration, f fun
 	}
 }
 
-// follower is how far somebody has read.
+// follower is how far somebody has read: up to a place among the lines of a file.
 type follower struct {
-	dir     string
-	file    file
-	offset  int64
-	skip    bool // nothing of this file is new
-	query   Query
-	needles [][]byte
-	found   func(Record) error
+	dir    string
+	file   file
+	offset int64
+	match  func(line []byte) (Record, bool)
+	found  func(Record) error
 }
 
 // catchUp reads what was written since the last time.
@@ -63,38 +62,35 @@ func (at *follower) catchUp() error {
 		if next < 0 {
 			return nil
 		}
-		at.file, at.offset, at.skip = files[next], 0, false
+		at.file, at.offset = files[next], 0
 	}
 }
 
 // read goes on in the file, up to its last whole line.
 func (at *follower) read() error {
-	if at.skip {
-		return nil
-	}
-	r, err := at.file.open()
+	p, err := at.file.pages()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it is no longer kept
 	}
 	if err != nil {
 		return err
 	}
-	defer r.close()
-	if err := r.skip(at.offset); err != nil {
-		return err
-	}
+	defer p.close()
 	for {
-		line, err := r.line()
-		if errors.Is(err, io.EOF) || errors.Is(err, errUnfinished) {
-			return nil
-		}
+		lines, err := p.from(at.offset)
 		if err != nil {
 			return err
 		}
-		at.offset += int64(len(line))
-		if record, wanted := at.query.read(line, at.needles); wanted {
-			if err := at.found(record); err != nil {
-				return err
+		whole := lines[:bytes.LastIndexByte(lines, '\n')+1]
+		if len(whole) == 0 {
+			return nil
+		}
+		for line := range bytes.Lines(whole) {
+			at.offset += int64(len(line))
+			if record, wanted := at.match(line); wanted {
+				if err := at.found(record); err != nil {
+					return err
+				}
 			}
 		}
 	}

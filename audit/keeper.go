@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/rs/zerolog"
 
 	"postern/internal/durable"
@@ -69,7 +67,9 @@ func (t *Trail) tidy() error {
 			_, _ = os.Remove(raw), os.Remove(raw+zstdEnding)
 		}
 		for _, f := range files[len(old):max(len(files)-1, len(old))] {
-			if !f.compressed {
+			if f.compressed {
+				_ = f.reindex()
+			} else {
 				_ = compress(f.path)
 			}
 		}
@@ -117,61 +117,51 @@ func steady(files []file, now time.Time) time.Time {
 	return now
 }
 
-// temporary marks a file that is not finished.
-const temporary = ".tmp"
-
-// compress replaces a closed file by a compressed one. Whoever reads the folder
-// finds one of them, whole.
+// compress replaces a closed file by a compressed one and its index. Whoever reads
+// the folder finds one of the files, whole.
 func compress(path string) error {
 	from, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	unfinished := path + zstdEnding + temporary
-	to, err := os.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
+	var x indexer
+	var table []byte
+	err = writeWhole(path+zstdEnding, func(to io.Writer) (err error) {
+		table, err = zip(to, from, func(lines []byte) { x.add(termsOf(lines)) })
 		return err
-	}
-	err = errors.Join(zip(to, from), to.Sync(), to.Close())
-	if err == nil {
-		err = os.Rename(unfinished, path+zstdEnding)
-	}
+	})
 	if err != nil {
-		return errors.Join(fmt.Errorf("compress %s: %w", path, err), os.Remove(unfinished))
+		return fmt.Errorf("compress %s: %w", path, err)
 	}
-	return errors.Join(durable.SyncFolder(filepath.Dir(path)), os.Remove(path))
-}
-
-func zip(to io.Writer, from io.Reader) error {
-	z, err := zstd.NewWriter(to, zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(z, from)
-	return errors.Join(err, z.Close())
+	return errors.Join(writeIndex(path, x.text(table)), durable.SyncFolder(filepath.Dir(path)), os.Remove(path))
 }
 
 // removeLeftovers removes what a crash left behind: files that are not finished,
-// and raw ones beside their compressed form.
+// raw ones beside their compressed form, and indexes of files that are gone.
 func removeLeftovers(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	var failed error
+	names := map[string]bool{}
 	for _, entry := range entries {
-		name := entry.Name()
-		raw := strings.TrimSuffix(name, zstdEnding)
-		switch {
-		case strings.HasSuffix(name, zstdEnding+temporary):
-			raw = name
-		case raw == name || fileNames.FindStringSubmatch(name) == nil:
-			continue
-		}
-		if err := os.Remove(filepath.Join(dir, raw)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			failed = errors.Join(failed, err)
+		names[entry.Name()] = true
+	}
+	var failed error
+	for name := range names {
+		whole, unfinished := strings.CutSuffix(name, temporary)
+		if fileNames.MatchString(whole) && (unfinished || superfluous(name, names)) {
+			failed = errors.Join(failed, os.Remove(filepath.Join(dir, name)))
 		}
 	}
 	return failed
+}
+
+// superfluous reports whether a file of a trail has no use beside the others.
+func superfluous(name string, names map[string]bool) bool {
+	if stem, ok := strings.CutSuffix(name, indexEnding); ok {
+		return !names[stem+rawEnding+zstdEnding]
+	}
+	return names[name+zstdEnding]
 }

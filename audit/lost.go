@@ -3,9 +3,7 @@ package audit
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 
@@ -81,21 +79,20 @@ type account struct {
 
 func accountOf(f file) (account, error) {
 	a := account{begun: map[string][]byte{}, ended: map[string]bool{}}
-	r, err := f.open()
+	p, err := f.pages()
 	if err != nil {
 		return a, err
 	}
-	defer r.close()
-	for {
-		line, err := r.line()
-		if errors.Is(err, io.EOF) {
-			return a, nil
-		}
+	defer p.close()
+	for lines, err := range p.all() {
 		if err != nil {
 			return a, fmt.Errorf("%s: %w", f.path, err)
 		}
-		a.take(line)
+		for line := range bytes.Lines(lines) {
+			a.take(line)
+		}
 	}
+	return a, nil
 }
 
 // take adds a record.

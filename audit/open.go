@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -193,26 +194,27 @@ func unfinished(f *os.File, size int64) (whole int64, err error) {
 
 // lastOf returns the last record of a file, or the zero link where it has none.
 func lastOf(f file) (link, error) {
-	r, err := f.open()
+	p, err := f.pages()
 	if err != nil {
 		return link{}, err
 	}
-	defer r.close()
-	var last link
-	for {
-		line, err := r.line()
-		if errors.Is(err, io.EOF) {
-			return last, nil
-		}
+	defer p.close()
+	for page := range slices.Backward(upTo(0, p.count())) {
+		lines, _, err := p.read(page)
 		if err != nil {
-			return last, fmt.Errorf("%s: %w", f.path, err)
+			return link{}, fmt.Errorf("%s: %w", f.path, err)
 		}
+		if len(lines) == 0 {
+			continue
+		}
+		line := lines[bytes.LastIndexByte(lines[:len(lines)-1], '\n')+1:]
 		number, _, ok := linkOf(line)
 		if !ok {
-			return last, fmt.Errorf("%s: a line is no record of a trail; see postern audit verify", f.path)
+			return link{}, fmt.Errorf("%s: the last line is no record of a trail; see postern audit verify", f.path)
 		}
-		last = link{number, hashOf(line)}
+		return link{number, hashOf(line)}, nil
 	}
+	return link{}, nil
 }
 
 // keep writes a record into the store, in the file of its day.

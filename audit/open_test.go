@@ -126,26 +126,38 @@ func (k *keeping) raw(name string) []byte {
 		k.t.Fatal(err)
 	}
 	if strings.HasSuffix(name, ".zst") {
-		d, err := zstd.NewReader(nil)
-		if err != nil {
-			k.t.Fatal(err)
-		}
-		defer d.Close()
-		if text, err = d.DecodeAll(text, nil); err != nil {
-			k.t.Fatal(err)
-		}
+		text = unpacked(k.t, text)
 	}
 	return text
+}
+
+func unpacked(t *testing.T, text []byte) []byte {
+	t.Helper()
+	d, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if text, err = d.DecodeAll(text, nil); err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// asOneFrame compresses as a whole.
+func asOneFrame(t *testing.T, text []byte) []byte {
+	t.Helper()
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z.EncodeAll(text, nil)
 }
 
 func (k *keeping) put(name string, text []byte) {
 	k.t.Helper()
 	if strings.HasSuffix(name, ".zst") {
-		z, err := zstd.NewWriter(nil)
-		if err != nil {
-			k.t.Fatal(err)
-		}
-		text = z.EncodeAll(text, nil)
+		text = asOneFrame(k.t, text)
 	}
 	if err := os.WriteFile(filepath.Join(k.dir, name), text, 0o600); err != nil {
 		k.t.Fatal(err)

@@ -22,7 +22,7 @@ func TestReadWhileWriting(t *testing.T) {
 			w := &watched{keeping: k, whole: limit == 0}
 			done := make(chan struct{})
 			var readers sync.WaitGroup
-			for _, read := range []func(){w.scan, w.newest, w.sessions, w.verified} {
+			for _, read := range []func(){w.scan, w.newest, w.sessions, w.records, w.verified} {
 				readers.Go(func() {
 					for !over(done) {
 						read()
@@ -109,6 +109,18 @@ func (w *watched) sessions() {
 	sessions, err := audit.NewestSessions(w.dir, audit.Query{}, 10)
 	if err != nil || w.whole && sessions[0].Decided.Session < fmt.Sprintf("%016x.1", known) {
 		w.t.Errorf("%d sessions: %v", len(sessions), err)
+	}
+	for i, s := range sessions {
+		if w.whole && i > 0 && s.Ended == nil {
+			w.t.Errorf("the session %s before the newest has no end", s.Decided.Session)
+		}
+	}
+}
+
+func (w *watched) records() {
+	known := fmt.Sprintf("%016x.1", w.written.Load())
+	if records, err := audit.SessionRecords(w.dir, known); err != nil || w.whole && len(records) != 3 {
+		w.t.Errorf("session %s has %d records: %v", known, len(records), err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,9 +18,11 @@ type Tail struct {
 	next uint64
 	// file is the one that is read, from offset on, and after the one that
 	// follows it, once that is known.
-	file   file
-	after  *file
-	lines  *reader
+	file  file
+	after *file
+	pages *pages
+	// lines are those behind offset that were read already.
+	lines  []byte
 	offset int64
 }
 
@@ -53,13 +56,13 @@ func (t *Trail) grew() {
 // longer kept, and what cannot be read, is passed over: the numbers tell.
 func (t *Tail) Next() (Record, error) {
 	for {
-		if t.lines == nil {
+		if t.pages == nil {
 			if err := t.open(); err != nil {
 				return Record{}, err
 			}
 			continue
 		}
-		line, err := t.lines.line()
+		line, err := t.line()
 		if err != nil {
 			if err := t.goOn(err); err != nil {
 				return Record{}, err
@@ -76,6 +79,24 @@ func (t *Tail) Next() (Record, error) {
 			return record, nil
 		}
 	}
+}
+
+// line returns the next line, or [io.EOF] where there is no whole one yet.
+func (t *Tail) line() ([]byte, error) {
+	if len(t.lines) == 0 {
+		lines, err := t.pages.from(t.offset)
+		if err != nil {
+			return nil, err
+		}
+		t.lines = lines[:bytes.LastIndexByte(lines, '\n')+1]
+	}
+	end := bytes.IndexByte(t.lines, '\n') + 1
+	if end == 0 {
+		return nil, io.EOF
+	}
+	line := t.lines[:end]
+	t.lines = t.lines[end:]
+	return line, nil
 }
 
 // open opens the file that the wanted record is in, or else the one after it.
@@ -98,26 +119,26 @@ func (t *Tail) open() error {
 // is looked up again.
 func (t *Tail) use(f file) error {
 	t.Close()
-	lines, err := f.open()
+	pages, err := f.pages()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	t.file, t.lines, t.offset, t.after = f, lines, 0, nil
+	t.file, t.pages, t.offset, t.after = f, pages, 0, nil
 	return nil
 }
 
 // goOn has the next line read behind the end of a file or behind what cannot be
 // read of it, or says why there is none.
 func (t *Tail) goOn(why error) error {
-	ended := errors.Is(why, io.EOF) || errors.Is(why, errUnfinished)
+	ended := errors.Is(why, io.EOF)
 	switch {
 	case ended && t.after != nil:
 		return t.use(*t.after)
 	case ended && t.next > t.trail.last():
-		return errors.Join(t.rewind(), io.EOF)
+		return io.EOF
 	}
 	files, err := listFiles(t.trail.store.dir)
 	if err != nil {
@@ -128,23 +149,13 @@ func (t *Tail) goOn(why error) error {
 	case at >= 0 && ended:
 		// What the file got before the other one began comes first.
 		t.after = &files[at]
-		return t.rewind()
+		return nil
 	case at >= 0:
 		return t.use(files[at])
 	case ended:
-		return errors.Join(t.rewind(), io.EOF)
+		return io.EOF
 	}
 	return fmt.Errorf("%s: %w", t.file.path, why)
-}
-
-// rewind goes back to where the last whole line ended.
-func (t *Tail) rewind() error {
-	if t.lines.raw == nil {
-		return nil
-	}
-	_, err := t.lines.raw.Seek(t.offset, io.SeekStart)
-	t.lines.Reset(t.lines.raw)
-	return err
 }
 
 // last is the number of the last record.
@@ -156,8 +167,8 @@ func (t *Trail) last() uint64 {
 
 // Close lets go of the file.
 func (t *Tail) Close() {
-	if t.lines != nil {
-		t.lines.close()
-		t.lines = nil
+	if t.pages != nil {
+		t.pages.close()
+		t.pages, t.lines = nil, nil
 	}
 }

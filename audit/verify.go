@@ -1,12 +1,13 @@
 package audit
 
 import (
+	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -73,12 +74,9 @@ const maxTries = 10
 func verify(dir string, key ed25519.PublicKey, known []Checkpoint, progress func(int64)) (Verdict, error) {
 	// The head comes first: files that are begun after it are not missed.
 	head, headless := Head(dir)
-	files, err := listFiles(dir)
+	files, err := someFiles(dir)
 	if err != nil {
 		return Verdict{}, err
-	}
-	if len(files) == 0 {
-		return Verdict{}, fmt.Errorf("%s holds no trail", dir)
 	}
 	v := &verifier{key: key, known: map[uint64]string{}}
 	if headless == nil {
@@ -91,17 +89,17 @@ func verify(dir string, key ed25519.PublicKey, known []Checkpoint, progress func
 		v.known[c.Number], v.ahead = c.Hash, max(v.ahead, c.Number)
 	}
 	for i, f := range files {
-		if err := v.vouched(f, i == len(files)-1); err != nil {
+		if err := v.vouched(f, i == len(files)-1); err != nil || v.wrong() {
 			return v.verdict, err
-		}
-		if v.wrong() {
-			return v.verdict, nil
 		}
 		if progress != nil {
 			progress(v.verdict.Bytes)
 		}
 	}
 	v.end(files[len(files)-1])
+	if !v.wrong() {
+		v.verdict.Fault = v.index
+	}
 	return v.verdict, nil
 }
 
@@ -117,7 +115,10 @@ type verifier struct {
 	// each says that every signature is looked at. One vouches for all records
 	// before it, so the last one of a file does, unless it is wrong.
 	each   bool
-	newest *Checkpoint
+	newest []byte // the last record with a signature
+	// index is the first index that is wrong. What is wrong with a record counts
+	// more.
+	index *Fault
 }
 
 // fault notes the first thing that is wrong.
@@ -135,7 +136,7 @@ func (v *verifier) wrong() bool { return v.verdict.Fault != nil }
 func (v *verifier) vouched(f file, last bool) error {
 	before := *v
 	v.newest = nil
-	if err := v.file(f, last); err != nil || v.wrong() || v.newest == nil || v.newest.Verify(v.key) {
+	if err := v.file(f, last); err != nil || v.wrong() || v.newest == nil || v.vouches(v.newest, v.verdict.Signed) {
 		return err
 	}
 	*v = before
@@ -145,57 +146,106 @@ func (v *verifier) vouched(f file, last bool) error {
 
 // file walks along one file.
 func (v *verifier) file(f file, last bool) error {
-	r, err := f.open()
+	at := Fault{File: filepath.Base(f.path)}
+	p, err := f.pages()
 	if err != nil {
 		return err
 	}
-	defer r.close()
+	defer p.close()
 	v.verdict.Files++
-	for n := 1; !v.wrong(); n++ {
-		line, err := r.line()
-		at := Fault{File: filepath.Base(f.path), Line: n}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case errors.Is(err, errUnfinished) && last:
-			return nil // a gateway is at it, or crashed and cuts it off when it starts
-		case err != nil:
-			at.Number = v.last.number + 1
-			v.fault(at, "cannot be read: %v", err)
+	index, err := readIndex(f.path)
+	indexed := p.table != nil && !errors.Is(err, fs.ErrNotExist)
+	var made indexer
+	for steps := range inOrder(upTo(0, p.count()), func(page int) steps { return stepsOf(p, page, indexed) }) {
+		for _, s := range steps.all {
+			at.Line++
+			v.record(at, f, s)
+		}
+		at.Number = v.last.number + 1
+		if steps.err != nil {
+			v.fault(at, "cannot be read: %v", steps.err)
+		}
+		if steps.unfinished && !last {
+			// In the last file a gateway is at it, or cuts it off when it starts.
+			v.fault(at, "cannot be read: the last line is not finished")
+		}
+		if v.wrong() {
 			return nil
 		}
-		v.record(at, f, line)
+		made.add(steps.terms)
+	}
+	if indexed && v.index == nil && (err != nil || !bytes.Equal(index, made.text(p.table))) {
+		v.index = &Fault{File: filepath.Base(indexPath(f.path)), What: "is not the index of its file, and can hide records from readers: remove it; the gateway makes it anew"}
 	}
 	return nil
 }
 
+// steps are the records of a page, and what an index tells of them.
+type steps struct {
+	all        []step
+	unfinished bool
+	terms      terms
+	err        error
+}
+
+// step is a record: its line and what the chain asks of it.
+type step struct {
+	line   []byte
+	number uint64
+	before []byte
+	ok     bool
+	hash   [sha256.Size]byte
+}
+
+// stepsOf reads the records of a page, and its terms where an index is there to
+// compare them with.
+func stepsOf(p *pages, page int, indexed bool) steps {
+	var found steps
+	lines, _, err := p.read(page)
+	found.err = err
+	for line := range bytes.Lines(lines) {
+		if line[len(line)-1] != '\n' {
+			found.unfinished = true
+			break
+		}
+		s := step{line: line, hash: hashOf(line)}
+		s.number, s.before, s.ok = linkOf(line)
+		found.all = append(found.all, s)
+	}
+	if indexed {
+		found.terms = termsOf(lines)
+	}
+	return found
+}
+
 // record takes the next step.
-func (v *verifier) record(at Fault, f file, line []byte) {
-	number, before, ok := linkOf(line)
-	at.Number = number
+func (v *verifier) record(at Fault, f file, s step) {
+	at.Number = s.number
 	switch {
-	case !ok:
+	case v.wrong():
+		return
+	case !s.ok:
 		at.Number = v.last.number + 1
 		v.fault(at, "was changed: it is no record of a trail")
 	case v.last.number == 0:
-		v.begin(at, f, number, before)
-	case number > v.last.number+1:
+		v.begin(at, f, s)
+	case s.number > v.last.number+1:
 		at.Number = v.last.number + 1
-		v.fault(at, "is missing, and %d after it", number-v.last.number-2)
-	case number <= v.last.number:
+		v.fault(at, "is missing, and %d after it", s.number-v.last.number-2)
+	case s.number <= v.last.number:
 		v.fault(at, "was put in: it comes after record %d", v.last.number)
-	case !sameHash(before, v.last.hash):
+	case !sameHash(s.before, v.last.hash):
 		v.at.Number = v.last.number
 		v.fault(v.at, "was changed, or put in place of the one that was written")
 	}
 	if v.wrong() {
 		return
 	}
-	v.last, v.at = link{number, hashOf(line)}, at
+	v.last, v.at = link{s.number, s.hash}, at
 	v.verdict.Records++
-	v.verdict.Last = number
-	v.verdict.Bytes += int64(len(line))
-	v.sign(at, line)
+	v.verdict.Last = s.number
+	v.verdict.Bytes += int64(len(s.line))
+	v.sign(at, s.line)
 }
 
 // sameHash compares a hash as records write it.
@@ -209,12 +259,12 @@ func encode(hash [32]byte) string { return base64.RawStdEncoding.EncodeToString(
 
 // begin takes the first step. A trail begins with record 1, or where the files
 // before were no longer kept; that begins with a checkpoint, which sign looks at.
-func (v *verifier) begin(at Fault, f file, number uint64, before []byte) {
-	v.verdict.First = number
+func (v *verifier) begin(at Fault, f file, s step) {
+	v.verdict.First = s.number
 	switch {
-	case number != f.first:
+	case s.number != f.first:
 		v.fault(at, "stands where record %d should", f.first)
-	case number == 1 && string(before) != encode(link{}.hash):
+	case s.number == 1 && string(s.before) != encode(link{}.hash):
 		v.fault(at, "was changed: nothing comes before it")
 	}
 }
@@ -222,7 +272,6 @@ func (v *verifier) begin(at Fault, f file, number uint64, before []byte) {
 // signed is what is read of a record that signs the one before it, or tells from
 // where on the trail is kept.
 type signed struct {
-	Message   string `json:"message"`
 	Before    string `json:"before"`
 	Through   uint64 `json:"through"`
 	Hash      string `json:"hash"`
@@ -238,28 +287,33 @@ func (v *verifier) sign(at Fault, line []byte) {
 		v.fault(at, "is not the one that a checkpoint was signed for: it or one before it was changed, and the chain made anew")
 		return
 	}
-	var s signed
-	if !endsLike(line, checkpointEvent) && !endsLike(line, shortenedEvent) {
-		if v.verdict.Records == 1 && v.verdict.First != 1 {
-			v.fault(at, "is the first, and no checkpoint: the records before it were removed")
+	switch {
+	case endsLike(line, checkpointEvent):
+		if v.each && !v.vouches(line, v.last.number-1) {
+			v.fault(at, "has no signature of this trail's key: it or one before it was changed, and the chain made anew")
+			return
 		}
-		return
-	}
-	if err := json.Unmarshal(line, &s); err != nil {
-		v.fault(at, "was changed: %v", err)
-		return
-	}
-	if s.Message == shortenedEvent {
+		v.newest, v.verdict.Signed = line, v.last.number-1
+	case v.verdict.Records == 1 && v.verdict.First != 1:
+		v.fault(at, "is the first, and no checkpoint: the records before it were removed")
+	case endsLike(line, shortenedEvent):
+		var s signed
+		if err := json.Unmarshal(line, &s); err != nil {
+			v.fault(at, "was changed: %v", err)
+		}
 		v.kept = s.First
-		return
+	}
+}
+
+// vouches reports whether a record is a checkpoint of the trail's key for the record
+// before it, which has the number.
+func (v *verifier) vouches(line []byte, number uint64) bool {
+	var s signed
+	if err := json.Unmarshal(line, &s); err != nil {
+		return false
 	}
 	c := Checkpoint{Number: s.Through, Hash: s.Hash, Time: s.SignedAt, Signature: s.Signature}
-	if s.Through != v.last.number-1 || s.Hash != s.Before || v.each && !c.Verify(v.key) {
-		v.fault(at, "has no signature of this trail's key: it or one before it was changed, and the chain made anew")
-		return
-	}
-	v.newest = &c
-	v.verdict.Signed = v.last.number - 1
+	return s.Through == number && s.Hash == s.Before && c.Verify(v.key)
 }
 
 // endsLike reports whether a record has a name, which stands last.

@@ -36,7 +36,8 @@ func spoilable(t *testing.T) *keeping {
 // copied is another trail of the same files.
 func (k *keeping) copied(t *testing.T) *keeping {
 	t.Helper()
-	other := &keeping{t: t, dir: t.TempDir()}
+	other := &keeping{t: t, dir: t.TempDir(), o: k.o}
+	other.o.Dir = other.dir
 	// A file that is compressed meanwhile is not there any more.
 	if err := os.CopyFS(other.dir, os.DirFS(k.dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
