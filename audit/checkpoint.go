@@ -90,12 +90,7 @@ func writeHead(dir string, c Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, headName)
-	err = durable.Replace(path, append(text, '\n'))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = durable.Create(path, append(text, '\n'), 0o600)
-	}
-	return err
+	return durable.Write(filepath.Join(dir, headName), append(text, '\n'), 0o600)
 }
 
 // Head returns the newest checkpoint of the trail in a folder.

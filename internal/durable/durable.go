@@ -41,6 +41,15 @@ func Replace(path string, data []byte) error {
 	return put(path, data, info.Mode().Perm(), ownerOf(info), os.Rename)
 }
 
+// Write gives a file new content, and makes it with the mode where there is none.
+func Write(path string, data []byte, mode fs.FileMode) error {
+	err := Replace(path, data)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = Create(path, data, mode)
+	}
+	return err
+}
+
 // Remove removes a file. That it is gone survives a crash.
 func Remove(path string) error {
 	if err := os.Remove(path); err != nil {

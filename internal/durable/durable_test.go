@@ -117,6 +117,19 @@ func TestReplace(t *testing.T) {
 	wantFile(t, path, "two", 0o640)
 }
 
+func TestWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "head")
+	for _, content := range []string{"one", "two"} {
+		if err := Write(path, []byte(content), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		wantFile(t, path, content, 0o640)
+	}
+	if err := Write(filepath.Join(path, "x"), nil, 0o600); err == nil {
+		t.Error("wrote a file in a file")
+	}
+}
+
 func TestRemove(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "laptop.yaml")
