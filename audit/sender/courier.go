@@ -131,7 +131,7 @@ func (t *trip) hand(r audit.Record) error {
 // was recorded before is sent before.
 func (t *trip) rest(grows <-chan struct{}) (stop bool, err error) {
 	var soon <-chan time.Time
-	if t.place.saved < t.sent {
+	if t.place.saved != t.sent {
 		soon = time.After(t.pace.settle / 5)
 	}
 	select {

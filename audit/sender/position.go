@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,8 +33,9 @@ func openPosition(dir, destination string, began uint64) (*position, error) {
 	p := &position{path: filepath.Join(dir, "sent."+notInName.ReplaceAllString(destination, "_")), number: began - 1}
 	text, err := os.ReadFile(p.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		p.saved = p.number
-		return p, durable.Create(p.path, p.text(), 0o600)
+		p.saved = math.MaxUint64 // nothing is
+		p.save()
+		return p, nil
 	}
 	if err != nil {
 		return nil, err
@@ -46,13 +48,11 @@ func openPosition(dir, destination string, began uint64) (*position, error) {
 	return p, nil
 }
 
-func (p *position) text() []byte { return fmt.Appendf(nil, "%d\n", p.number) }
-
 // save writes the position down. What fails is tried again the next time; until then
 // a restart sends more than it need.
 func (p *position) save() {
 	p.savedAt = time.Now()
-	if p.saved != p.number && durable.Replace(p.path, p.text()) == nil {
+	if p.saved != p.number && durable.Write(p.path, fmt.Appendf(nil, "%d\n", p.number), 0o600) == nil {
 		p.saved = p.number
 	}
 }
