@@ -242,3 +242,19 @@ func TestPositionThatSaysNothing(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A position that cannot be written now, as on a full disk, is written later.
+func TestPositionThatCannotBeWrittenYet(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	place, err := openPosition(dir, "stdout", 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	place.save()
+	if again, err := openPosition(dir, "stdout", 100); err != nil || again.number != 7 {
+		t.Errorf("%+v, %v", again, err)
+	}
+}
