@@ -25,7 +25,8 @@ type Backup struct {
 func Backups(dir string, since time.Time) (map[string][]Backup, error) {
 	found := map[string][]Backup{}
 	running := map[string]*candidate{}
-	err := Scan(dir, Query{Since: since, Text: `"session":"`}, func(r Record) bool {
+	events := map[string]bool{decidedEvent: false, servedEvent: true, endedEvent: true}
+	err := glances(dir, Query{Since: since}, events, func(r Record) {
 		switch r.Event {
 		case decidedEvent:
 			if r.Stores && r.Verdict == "allow" {
@@ -41,7 +42,6 @@ func Backups(dir string, since time.Time) (map[string][]Backup, error) {
 			}
 			delete(running, r.Session)
 		}
-		return true
 	})
 	return found, err
 }

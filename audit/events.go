@@ -139,3 +139,11 @@ func (t *Trail) Panicked(c Connection, cause, stack string) error {
 		foreign(e, "stack", stack)
 	})
 }
+
+// The names of the events that readers look for.
+const (
+	startedEvent    = "gateway started"
+	acceptedEvent   = "connection accepted"
+	refusedEvent    = "connection refused"
+	keyRefusedEvent = "key refused"
+)

@@ -41,7 +41,7 @@ type ClientDay struct {
 	Client string `json:"client"`
 	Day    string `json:"day"`
 	// Sessions are those that were let in; Failed of them did not end well, or
-	// were cut off with their gateway. Refused came to nothing.
+	// were lost with their gateway. Refused came to nothing.
 	Sessions int `json:"sessions"`
 	Failed   int `json:"failed"`
 	Refused  int `json:"refused"`
@@ -70,10 +70,11 @@ type ObjectCounts struct {
 func Summarise(dir string, p Period) (Summary, error) {
 	s := &summariser{period: p, clients: map[string]*habits{}, running: map[string]*running{}, attempts: newAttemptCounts()}
 	out := Summary{Since: p.Since, Until: p.Until, History: p.Since.Add(-p.History), Standouts: []Standout{}, TooNew: []string{}, Days: []ClientDay{}}
-	err := Scan(dir, Query{Since: out.History, Until: p.Until}, func(r Record) bool {
-		s.read(r)
-		return true
-	})
+	events := map[string]bool{
+		refusedEvent: false, keyRefusedEvent: false, foldedEvent: true,
+		acceptedEvent: false, decidedEvent: false, servedEvent: true, endedEvent: true,
+	}
+	err := glances(dir, Query{Since: out.History, Until: p.Until}, events, s.read)
 	if err != nil {
 		return out, err
 	}
@@ -104,14 +105,6 @@ func (out *Summary) add(c *habits) {
 	}
 }
 
-// The names of the records that a summary counts beside those of sessions.
-const (
-	startedEvent    = "gateway started"
-	acceptedEvent   = "connection accepted"
-	refusedEvent    = "connection refused"
-	keyRefusedEvent = "key refused"
-)
-
 // summariser reads records.
 type summariser struct {
 	period   Period
@@ -124,7 +117,6 @@ type summariser struct {
 type running struct {
 	candidate
 	habits *habits
-	begun  time.Time
 }
 
 // asked reports whether a time belongs to the period, and not to its history.
@@ -132,8 +124,6 @@ func (s *summariser) asked(at time.Time) bool { return !at.Before(s.period.Since
 
 func (s *summariser) read(r Record) {
 	switch r.Event {
-	case startedEvent:
-		s.cutOff()
 	case foldedEvent:
 		s.attempts.folded(r, s.asked)
 	case refusedEvent, keyRefusedEvent:
@@ -180,19 +170,8 @@ func (s *summariser) decided(c *habits, r Record) {
 	case "deny":
 		c.day(r.Time).Refused++
 	case "allow":
-		s.running[r.Session] = &running{candidate{tool: r.Tool, stores: r.Stores}, c, r.Time}
+		s.running[r.Session] = &running{candidate{tool: r.Tool, stores: r.Stores}, c}
 	default:
 		c.day(r.Time).Sessions++
 	}
-}
-
-// cutOff counts the sessions of a gateway that was killed. Whatever runs when one
-// starts was another's.
-func (s *summariser) cutOff() {
-	for _, run := range s.running {
-		day := run.habits.day(run.begun)
-		day.Sessions++
-		day.Failed++
-	}
-	clear(s.running)
 }

@@ -125,9 +125,9 @@ func TestSummaryOfDays(t *testing.T) {
 	}
 }
 
-// TestSummaryOfCutOff holds that what was running when its gateway was killed has
-// failed, on the day on which it began.
-func TestSummaryOfCutOff(t *testing.T) {
+// TestSummaryOfLost holds that what ran when its gateway was killed has failed, once
+// the next one says so.
+func TestSummaryOfLost(t *testing.T) {
 	l := &life{keeping: keep(t)}
 	c := audit.Connection{ID: "c", Address: "192.0.2.7:1", Client: "laptop"}
 	err := errors.Join(l.trail.ConnectionAccepted(c), l.trail.SessionDecided(c, audit.Decision{Session: "c.1", Verdict: "allow", Tool: "rsync"}))
@@ -137,11 +137,10 @@ func TestSummaryOfCutOff(t *testing.T) {
 	if s := l.summary(0); len(s.Days) != 1 || s.Days[0].Sessions != 0 {
 		t.Errorf("while it runs: %+v", s.Days)
 	}
+	l.close()
 	l.wait(30 * time.Hour)
-	if err := l.trail.GatewayStarted(audit.Start{}); err != nil {
-		t.Fatal(err)
-	}
-	if s := l.summary(0); len(s.Days) != 1 || s.Days[0].Day != "2026-10-18" || s.Days[0].Sessions != 1 || s.Days[0].Failed != 1 {
+	l.open()
+	if s := l.summary(1); len(s.Days) != 1 || s.Days[0].Day != "2026-10-19" || s.Days[0].Sessions != 1 || s.Days[0].Failed != 1 {
 		t.Errorf("%+v", s.Days)
 	}
 }
