@@ -79,6 +79,9 @@ func verify(dir string, key ed25519.PublicKey, known []Checkpoint, progress func
 		return Verdict{}, err
 	}
 	v := &verifier{key: key, known: map[uint64]string{}}
+	if headless != nil && !errors.Is(headless, fs.ErrNotExist) {
+		return Verdict{}, fmt.Errorf("%s: %w", headName, headless)
+	}
 	if headless == nil {
 		known = append(known[:len(known):len(known)], head)
 	}
