@@ -105,6 +105,9 @@ func TestReadAfterTheClockJumped(t *testing.T) {
 			t.Errorf("%s: %d records, want %d, %v", name, found, w.want, err)
 		}
 	}
+	if sessions, err := audit.NewestSessions(k.dir, audit.Query{}, 1); err != nil || len(sessions) != 1 || sessions[0].Ended == nil {
+		t.Errorf("the last session, which ended before it began: %+v, %v", sessions, err)
+	}
 	sessions, err := audit.NewestSessions(k.dir, audit.Query{}, 10)
 	if err != nil || len(sessions) != 6 {
 		t.Fatalf("%d sessions, %v", len(sessions), err)
