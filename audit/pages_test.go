@@ -89,6 +89,11 @@ func samePages(t *testing.T, f file, lines []byte) {
 	if p.size != int64(len(lines)) {
 		t.Errorf("it is %d bytes long, and %d in truth", p.size, len(lines))
 	}
+	for place := int64(0); place < p.size; place += frameSize {
+		if page := p.at(place); p.start(page) > place {
+			t.Errorf("what begins at %d is looked for from %d on", place, p.start(page))
+		}
+	}
 	var all []byte
 	for page := range p.count() {
 		some, start, err := p.read(page)

@@ -59,13 +59,16 @@ func plain(text string) bool {
 // search is the query as it is put to a file.
 func (q Query) search() search {
 	needles := q.needles()
-	s := search{needle: slices.Concat(needles[:min(1, len(needles))]...), match: func(line []byte) (Record, bool) {
+	s := search{match: func(line []byte) (Record, bool) {
 		if slices.ContainsFunc(needles, func(needle []byte) bool { return !bytes.Contains(line, needle) }) {
 			return Record{}, false
 		}
 		record, err := parseRecord(line)
 		return record, err == nil && q.meets(record)
 	}}
+	if len(needles) > 0 {
+		s.needle = needles[0]
+	}
 	if q.Client+q.Event+q.Verdict+q.Key != "" || q.Address.IsValid() || !q.Since.IsZero() || !q.Until.IsZero() {
 		s.frames = q.frames
 	}

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,11 +81,11 @@ func endsOf(wanted map[string]bool, running map[string]*Session) search {
 	}
 	return search{
 		match: func(line []byte) (Record, bool) {
-			if !endsLike(line, endedEvent) && !endsLike(line, startedEvent) {
+			if !endsLike(line, startedEvent) && (!endsLike(line, endedEvent) || !wanted[sessionOf(line)]) {
 				return Record{}, false
 			}
 			r, err := parseRecord(line)
-			return r, err == nil && (wanted[r.Session] || r.Event == startedEvent)
+			return r, err == nil
 		},
 		frames: func(x index) func(int) bool {
 			started, ended := x.events(startedEvent), x.events(endedEvent)
@@ -127,12 +128,12 @@ func SessionRecords(dir, session string) ([]Record, error) {
 	}
 	if began, ok := connectionTime(connection); ok {
 		// A clock that is set right goes back a little.
-		q := Query{Since: began.Add(-time.Minute)}
-		if all, err := sessionRecords(q, files, connection, session); err != nil || len(all) > 0 {
+		all, err := sessionRecords(files, began.Add(-time.Minute), connection, session)
+		if err != nil || len(all) > 0 {
 			return all, err
 		}
 	}
-	return sessionRecords(Query{}, files, connection, session)
+	return sessionRecords(files, time.Time{}, connection, session)
 }
 
 // connectionTime is when a connection began, as its name says. Those of older
@@ -142,19 +143,30 @@ func connectionTime(name string) (began time.Time, ok bool) {
 	return time.Unix(int64(seconds), 0), err == nil
 }
 
-// sessionRecords looks for the records up to the end of the connection, or the
-// start of the next gateway.
-func sessionRecords(q Query, files []file, connection, session string) ([]Record, error) {
-	s := q.search()
-	s.match = func(line []byte) (Record, bool) {
-		if !bytes.Contains(line, []byte(connection)) && !endsLike(line, startedEvent) {
-			return Record{}, false
-		}
-		r, err := parseRecord(line)
-		return r, err == nil && (r.Connection == connection || r.Event == startedEvent)
-	}
+// sessionRecords looks for the records from a time on up to the end of the
+// connection, or the start of the next gateway. Whatever the clock does in between,
+// all that comes behind the first is looked at.
+func sessionRecords(files []file, since time.Time, connection, session string) ([]Record, error) {
 	var all []Record
-	err := s.scan(q.within(files), func(r Record) bool {
+	s := search{
+		match: func(line []byte) (Record, bool) {
+			if !bytes.Contains(line, []byte(connection)) && !endsLike(line, startedEvent) {
+				return Record{}, false
+			}
+			r, err := parseRecord(line)
+			return r, err == nil && (r.Connection == connection || r.Event == startedEvent)
+		},
+		frames: func(x index) func(int) bool {
+			reached, reaching := len(all) > 0, x.during(since, time.Time{})
+			return func(frame int) bool {
+				reached = reached || reaching.has(frame)
+				return reached
+			}
+		},
+	}
+	first := Query{Since: since}.within(files)[0].first
+	files = slices.DeleteFunc(slices.Clone(files), func(f file) bool { return f.first < first })
+	err := s.scan(files, func(r Record) bool {
 		if r.Event == startedEvent {
 			return len(all) == 0
 		}

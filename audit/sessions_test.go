@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -133,5 +134,34 @@ func TestSessionsAreFoundByTheirNames(t *testing.T) {
 		if found, err := audit.SessionRecords(k.dir, name+".1"); err != nil || len(found) != 2 {
 			t.Errorf("session %s.1 has %d records, %v", name, len(found), err)
 		}
+	}
+}
+
+// A clock that is put back while a session runs hides nothing of it.
+func TestSessionOfAClockThatIsPutBack(t *testing.T) {
+	k := keep(t, func(o *audit.Options) { o.FileSize = 3000 })
+	k.session(0)
+	c := from
+	c.ID = fmt.Sprintf("%08x00000001", clock().Unix())
+	if err := k.trail.SessionDecided(c, audit.Decision{Session: c.ID + ".1", Verdict: "allow"}); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 10 {
+		k.wait(-24 * time.Hour)
+		k.session(n)
+	}
+	err := errors.Join(k.trail.SessionEnded(c, audit.End{Session: c.ID + ".1"}), k.trail.ConnectionEnded(c, time.Second, 1, "the client left"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 10 {
+		k.session(n)
+	}
+	k.close()
+	if found, err := audit.SessionRecords(k.dir, c.ID+".1"); err != nil || len(found) != 3 {
+		t.Errorf("%d records, %v", len(found), err)
+	}
+	if sessions, err := audit.NewestSessions(k.dir, audit.Query{Text: c.ID}, 1); err != nil || len(sessions) != 1 || sessions[0].Ended == nil {
+		t.Errorf("%+v, %v", sessions, err)
 	}
 }

@@ -20,7 +20,8 @@ func newAuditVerify(a *app, s *search) *cobra.Command {
 		Short: "Find out whether anybody has changed the trail",
 		Long: `Verify reads every record and holds it against the hash that the next one carries,
 against the signatures of the gateway, and against checkpoints that you kept
-elsewhere. It names the first record that was changed, removed, put in or cut off.
+elsewhere. It names the first record that was changed, removed, put in or cut off;
+or an index that is not that of its file, and could hide records from readers.
 
 With --dir it works on a copy, with --key on another machine: all it takes is the
 files and the public key (audit/key.pub.pem in the gateway's state), which you had
