@@ -69,16 +69,6 @@ type Record struct {
 	Line json.RawMessage `json:"-"`
 }
 
-// parseRecord reads a line of a trail. The record keeps a copy of it.
-func parseRecord(line []byte) (Record, error) {
-	var r Record
-	if err := json.Unmarshal(line, &r); err != nil {
-		return r, err
-	}
-	r.Line = json.RawMessage(strings.TrimSuffix(string(line), "\n"))
-	return r, nil
-}
-
 // Unescape gives back a text that a record holds with KEY_escaped, byte for byte.
 func Unescape(text string) (string, error) {
 	var out strings.Builder
