@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -47,8 +48,16 @@ type child struct {
 	touched *touched
 }
 
-// close lets go of the folders. It may be called more than once.
+// close lets go of what the child was prepared with. It may be called more than once.
 func (c *child) close() {
+	c.closeFolders()
+	if c.touched != nil {
+		c.touched.forget()
+	}
+}
+
+// closeFolders lets go of the folders, which nobody needs once the child has begun.
+func (c *child) closeFolders() {
 	for i, p := range c.order.Paths {
 		if p.Folder != nil {
 			p.Folder.Close()
@@ -68,7 +77,10 @@ func (s *Server) prepare(d policy.Decision) (*child, policy.Decision) {
 		Limits:   s.limitsOf(d.Limits),
 	}}
 	if d.Tool == policy.Rsync {
-		c.tell(d)
+		if err := c.tell(d); err != nil {
+			d.Verdict, d.Refusal = policy.Deny, cannotFollow(err)
+			return c, d
+		}
 	}
 	if os.Geteuid() == 0 {
 		c.order.User = &sandbox.User{UID: d.User.UID, GID: d.User.GID}
@@ -82,11 +94,17 @@ func (s *Server) prepare(d policy.Decision) (*child, policy.Decision) {
 
 // tell has an rsync tell which files it touches. The record of its decision leaves
 // that out, and with it the word that its client must not know.
-func (c *child) tell(d policy.Decision) {
+func (c *child) tell(d policy.Decision) error {
+	path, remove, err := sandbox.LogPlace(c.order.Most)
+	if err != nil {
+		return err
+	}
 	secret := rand.Text()
 	c.touched = newTouched(d, secret)
-	c.order.Log = true
-	c.order.Args = d.Logged(sandbox.LogPath, rsynclog.Format(secret, d.Direction == policy.Pull))
+	c.touched.forget = sync.OnceFunc(remove)
+	c.order.Log = path
+	c.order.Args = d.Logged(path, rsynclog.Format(secret, d.Direction == policy.Pull))
+	return nil
 }
 
 func (s *Server) limitsOf(l policy.Limits) sandbox.Limits {
@@ -97,6 +115,14 @@ func (s *Server) limitsOf(l policy.Limits) sandbox.Limits {
 		}
 	}
 	return limits
+}
+
+// cannotFollow is the refusal of a session whose files could not be put on record.
+func cannotFollow(err error) *policy.Refusal {
+	return &policy.Refusal{Code: "log", Status: policy.ExitRefused,
+		Message: "the gateway cannot follow what the program does",
+		Remedy:  "tell the gateway's operator to look at its records",
+		Detail:  err.Error()}
 }
 
 // cannotHold is the refusal of a session whose child cannot be held.

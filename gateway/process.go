@@ -26,7 +26,7 @@ func (s *session) execute(c *child, input *bufio.Reader) {
 	s.server.children.Add(1)
 	defer s.server.children.Add(-1)
 	p, err := sandbox.Start(s.server.config.Self, c.order)
-	c.close()
+	c.closeFolders()
 	if err != nil {
 		end.Status, end.Why, end.Failure = policy.ExitRefused, string(endExited), err.Error()
 		s.recordSession(end)

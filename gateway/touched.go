@@ -36,6 +36,8 @@ type touched struct {
 	log    *rsynclog.Reader
 	record func([]audit.File) error
 	detail audit.Detail
+	// forget removes the log from the file system, once rsync has opened it.
+	forget func()
 	// dir is the rule's folder, where the names of records start.
 	dir string
 	// destination is that of a push, and "" for a pull. file says that it is no
@@ -56,7 +58,7 @@ type touched struct {
 
 // newTouched reads the log of an allowed rsync, in the format of a secret.
 func newTouched(d policy.Decision, secret string) *touched {
-	t := &touched{dir: d.Dir}
+	t := &touched{dir: d.Dir, forget: func() {}}
 	t.log = rsynclog.NewReader(secret, t.take)
 	paths := d.Paths()
 	if d.Direction == policy.Pull {
@@ -98,12 +100,16 @@ func (s *session) follow(log *os.File, t *touched) (counts func() *audit.FileCou
 // because another process holds it, ends when nothing comes any more.
 func (t *touched) follow(log *os.File, ended *atomic.Bool) {
 	defer log.Close()
+	defer t.forget()
 	buffer := make([]byte, logBuffer)
 	for {
 		last := ended.Load()
 		// A pipe has deadlines, and a closed one fails below.
 		_ = log.SetReadDeadline(time.Now().Add(filesWait))
 		n, err := log.Read(buffer)
+		if n > 0 {
+			t.forget()
+		}
 		t.log.Write(buffer[:n])
 		if errors.Is(err, os.ErrDeadlineExceeded) && !last {
 			t.flush()

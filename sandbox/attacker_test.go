@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -43,8 +45,8 @@ func play(args []string) {
 	case args[1] == unpackVerb && len(words) == 1:
 		unpack(args[0], filepath.Join(words[0], "x"))
 		os.Exit(0)
-	case args[1] == logVerb:
-		os.Exit(scribble())
+	case args[1] == logVerb && len(words) == 1:
+		os.Exit(scribble(words[0]))
 	case args[1] == remoteVerb && len(words) > 2:
 		// After the name of the host.
 		os.Exit(remote(words[0], words[2:]))
@@ -158,6 +160,19 @@ func beGateway(text string, start func(string, sandbox.Order) (*sandbox.Process,
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	if o.Log == logWord {
+		path, remove, err := sandbox.LogPlace(o.Most)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer remove()
+		o.Log = path
+		o.Args = slices.Clone(o.Args)
+		for i, word := range o.Args {
+			o.Args[i] = strings.ReplaceAll(word, logWord, path)
+		}
 	}
 	p, err := start(self, o)
 	if err != nil {

@@ -340,8 +340,8 @@ func exhaust() string {
 func leaks() bool {
 	for fd := 3; fd < 100; fd++ {
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-		// The child's own log can only be written to.
-		own := fd == 3 && flags&unix.O_ACCMODE == unix.O_WRONLY
+		// The order and the reports have but one direction, unlike the child's own log.
+		own := fd == 3 && flags&unix.O_ACCMODE == unix.O_RDWR
 		if err == nil && !own {
 			return true
 		}

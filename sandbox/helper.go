@@ -15,7 +15,7 @@ import (
 const verb = "__child"
 
 // The descriptors that [Start] hands to the helper, beside the three that are
-// the child's. The folders of the order's paths follow, and the pipe of its log.
+// the child's. The folders of the order's paths follow.
 const (
 	orderDescriptor = 3 + iota
 	reportDescriptor
@@ -148,11 +148,10 @@ func confine(o Order, p plan, report *os.File) error {
 		} else if err != nil {
 			return fmt.Errorf("%w: %w", errUnable, err)
 		}
-		if o.Log {
-			if err := handLog(report); err != nil {
-				return err
-			}
-		}
+	}
+	log, err := giveLog(o, p, report)
+	if err != nil {
+		return fmt.Errorf("make the log: %w", err)
 	}
 	for _, path := range o.Paths {
 		if err := same(path.Path, int(path.Folder.Fd())); err != nil {
@@ -172,10 +171,11 @@ func confine(o Order, p plan, report *os.File) error {
 	if err := seen.prove(o, p); err != nil {
 		return err
 	}
-	if err := withholdDescriptors(); err != nil || !p.pipesLog(o) {
+	if err := withholdDescriptors(); err != nil || log < 0 {
 		return err
 	}
-	return keepLog(firstFolder + len(o.Paths))
+	// The child's only descriptor beside its streams.
+	return unix.Dup3(log, logDescriptor, 0)
 }
 
 // restrain gives up everything that no mount is needed for.
@@ -243,8 +243,8 @@ func grantsFor(o Order, v *view, p plan) ([]grant, error) {
 			return nil, err
 		}
 	}
-	if o.Log && p.Level.namespaces() {
-		if err := add(LogPath, unix.LANDLOCK_ACCESS_FS_WRITE_FILE); err != nil {
+	if o.Log != "" {
+		if err := add(o.Log, unix.LANDLOCK_ACCESS_FS_WRITE_FILE); err != nil {
 			return nil, err
 		}
 	}

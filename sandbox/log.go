@@ -12,37 +12,87 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LogPath is what a child opens to write to its log. In a root of its own that
-// is a FIFO; else it leads to a pipe that the child inherits.
-const LogPath = "/dev/fd/3"
+// rootedLog is the log of a child that has a root of its own.
+const rootedLog = "/dev/postern-log"
 
-// logDescriptor is the pipe's, in the child.
-const logDescriptor = 3
-
-// log makes the FIFO of a child in its new root.
-func (r *newRoot) log(o Order) error {
-	path := filepath.Join(r.base, LogPath)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
+// LogPlace returns the path of a log for a child that is to be held at a level, for
+// [Order], and what removes it: that may be called once the child has opened it,
+// must be when it has ended, and may be called again.
+//
+// A child without a root of its own gets a folder in which only its log lies. No
+// link leads there: rsync 3.5.0 follows none where it is confined to a folder.
+func LogPlace(l Level) (path string, remove func(), err error) {
+	if l.namespaces() {
+		return rootedLog, func() {}, nil
 	}
+	base, err := filepath.EvalSymlinks(os.TempDir())
+	if err != nil {
+		return "", nil, err
+	}
+	dir, err := os.MkdirTemp(base, "postern-log-")
+	if err != nil {
+		return "", nil, err
+	}
+	remove = func() { os.RemoveAll(dir) }
+	if err := os.Chmod(dir, 0o711); err != nil {
+		remove()
+		return "", nil, err
+	}
+	return filepath.Join(dir, "log"), remove, nil
+}
+
+// makeLog makes a FIFO that is the child's.
+func makeLog(path string, owner *User) error {
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		return err
 	}
-	if o.User == nil {
+	if owner == nil {
 		return nil
 	}
-	return os.Lchown(path, int(o.User.UID), int(o.User.GID))
+	return os.Lchown(path, int(owner.UID), int(owner.GID))
+}
+
+// log makes the child's log in its new root.
+func (r *newRoot) log(o Order) error {
+	path := filepath.Join(r.base, o.Log)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return makeLog(path, o.User)
+}
+
+// logDescriptor is where a child without a root of its own has its log open.
+const logDescriptor = 3
+
+// giveLog gives the child and the gateway the log, if the order has one. In a root
+// of its own it is there already. Elsewhere the child gets it open too, for reading
+// and writing, as a descriptor that is negative where there is none: opening a FIFO
+// that nobody reads would keep it waiting for good if the gateway was killed.
+func giveLog(o Order, p plan, report *os.File) (open int, err error) {
+	if o.Log == "" {
+		return -1, nil
+	}
+	if p.Level.namespaces() {
+		return -1, handLog(o.Log, report)
+	}
+	if err := makeLog(o.Log, o.User); err != nil {
+		return -1, err
+	}
+	if err := handLog(o.Log, report); err != nil {
+		return -1, err
+	}
+	return unix.Open(o.Log, unix.O_RDWR|unix.O_CLOEXEC, 0)
 }
 
 // handLog sends both ends of the FIFO to the gateway: what nobody reads could not
 // be opened, and what nobody has open to write would be at its end at once.
-func handLog(report *os.File) error {
-	r, err := unix.Open(LogPath, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+func handLog(path string, report *os.File) error {
+	r, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
 	defer unix.Close(r)
-	w, err := unix.Open(LogPath, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	w, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
@@ -51,22 +101,6 @@ func handLog(report *os.File) error {
 		return fmt.Errorf("hand over the log: %w", err)
 	}
 	return nil
-}
-
-// keepLog gives the child the pipe of its log, which came as another descriptor.
-func keepLog(from int) error { return unix.Dup3(from, logDescriptor, 0) }
-
-// pipesLog reports whether the child's log is a pipe that it inherits.
-func (p plan) pipesLog(o Order) bool { return o.Log && !p.Level.namespaces() }
-
-// logPipe makes both ends of that pipe. It must belong to the child, who opens it
-// by its name.
-func (l *launch) logPipe(o Order) ([]*os.File, error) {
-	r, w, err := l.pipe()
-	if err == nil && o.User != nil {
-		err = w.Chown(int(o.User.UID), int(o.User.GID))
-	}
-	return []*os.File{r, w}, err
 }
 
 // reports makes the socket over which the helper reports: the gateway's end, and
@@ -121,7 +155,7 @@ func sentFiles(message []byte) []*os.File {
 		for _, fd := range fds {
 			// So that its reads have deadlines.
 			_ = unix.SetNonblock(fd, true)
-			files = append(files, os.NewFile(uintptr(fd), LogPath))
+			files = append(files, os.NewFile(uintptr(fd), "log"))
 		}
 	}
 	return files

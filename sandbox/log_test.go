@@ -11,15 +11,19 @@ import (
 	"postern/sandbox"
 )
 
-// logVerb is a program that writes its input to its log.
-const logVerb = "log"
+const (
+	// logVerb is a program that writes its input to its log.
+	logVerb = "log"
+	// logWord stands for the path of a log that the gateway chooses.
+	logWord = "LOG"
+)
 
 // scribble opens its log twice: as rsync does, and once more.
-func scribble() int {
+func scribble(path string) int {
 	var err error
 	for range 2 {
 		var log *os.File
-		if log, err = os.OpenFile(sandbox.LogPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666); err != nil {
+		if log, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666); err != nil {
 			break
 		}
 		if _, err = io.Copy(log, os.Stdin); err != nil {
@@ -44,8 +48,7 @@ func TestLog(t *testing.T) {
 				t.Parallel()
 				o := s.order(t, base, level)
 				o.Program = filepath.Join(base, "program")
-				o.Args = []string{o.Program, logVerb}
-				o.Log = true
+				o.Log, o.Args = logWord, []string{o.Program, logVerb, logWord}
 				for _, text := range []string{"", "a\n", strings.Repeat("more than a pipe holds\n", 10_000)} {
 					if got := string(s.gatewayRuns(t, base, o, strings.NewReader(text))); got != text {
 						t.Errorf("the log has %d bytes, want %d: %.100q", len(got), len(text), got)

@@ -66,9 +66,9 @@ type Order struct {
 	User   *User
 	Limits Limits
 
-	// Log gives the child a stream beside its three, which it opens as
-	// [LogPath] for writing and the gateway reads as Process.Log.
-	Log bool
+	// Log is "", or a path that [LogPlace] gave: the child can open it to
+	// write, and the gateway reads it as Process.Log.
+	Log string
 
 	// HostPIDs leaves the child its number on this host: it gets no process
 	// namespace, and no first process above it. A program that writes its
@@ -163,6 +163,9 @@ func (o Order) checkConfinement() error {
 	if o.Scratch != "" && !isPlace(o.Scratch) {
 		return fmt.Errorf("scratch folder %q is not the clean absolute path of a folder below the root", o.Scratch)
 	}
+	if o.Log != "" && !isPlace(o.Log) {
+		return fmt.Errorf("log %q is not the clean absolute path of a file", o.Log)
+	}
 	if o.User == nil && os.Geteuid() == 0 {
 		return errors.New("root starts a child only as a user that the order names")
 	}
@@ -209,15 +212,15 @@ func (p plan) ownPIDs(o Order) bool { return p.Level.namespaces() && !o.HostPIDs
 // because JSON strings would replace what is not UTF-8, and file names need not
 // be. The folders of the paths follow the other descriptors, in order.
 type wire struct {
-	Program, Dir, Scratch []byte
-	Args, Env, Reads      [][]byte
-	Umask                 int
-	Unpacks, HostPIDs     bool
-	Log                   bool
-	Paths                 []wirePath
-	User                  *User
-	Limits                Limits
-	Plan                  plan
+	Program, Dir      []byte
+	Scratch, Log      []byte
+	Args, Env, Reads  [][]byte
+	Umask             int
+	Unpacks, HostPIDs bool
+	Paths             []wirePath
+	User              *User
+	Limits            Limits
+	Plan              plan
 }
 
 type wirePath struct {
@@ -228,9 +231,9 @@ type wirePath struct {
 // write sends the order to the helper.
 func (o Order) write(w io.Writer, p plan) error {
 	out := wire{
-		Program: []byte(o.Program), Dir: []byte(o.Dir), Scratch: []byte(o.Scratch),
+		Program: []byte(o.Program), Dir: []byte(o.Dir), Scratch: []byte(o.Scratch), Log: []byte(o.Log),
 		Args: words[[]byte](o.Args), Env: words[[]byte](o.Env), Reads: words[[]byte](o.Reads),
-		Umask: o.Umask, Unpacks: o.Unpacks, HostPIDs: o.HostPIDs, Log: o.Log, User: o.User, Limits: o.Limits, Plan: p,
+		Umask: o.Umask, Unpacks: o.Unpacks, HostPIDs: o.HostPIDs, User: o.User, Limits: o.Limits, Plan: p,
 	}
 	for _, path := range o.Paths {
 		out.Paths = append(out.Paths, wirePath{[]byte(path.Path), path.Writable})
@@ -246,9 +249,9 @@ func readOrder(r io.Reader, first int) (Order, plan, error) {
 		return Order{}, plan{}, fmt.Errorf("read the order: %w", err)
 	}
 	o := Order{
-		Program: string(got.Program), Dir: string(got.Dir), Scratch: string(got.Scratch),
+		Program: string(got.Program), Dir: string(got.Dir), Scratch: string(got.Scratch), Log: string(got.Log),
 		Args: words[string](got.Args), Env: words[string](got.Env), Reads: words[string](got.Reads),
-		Umask: got.Umask, Unpacks: got.Unpacks, HostPIDs: got.HostPIDs, Log: got.Log, User: got.User, Limits: got.Limits,
+		Umask: got.Umask, Unpacks: got.Unpacks, HostPIDs: got.HostPIDs, User: got.User, Limits: got.Limits,
 		Least: got.Plan.Level, Most: got.Plan.Level,
 	}
 	for i, path := range got.Paths {

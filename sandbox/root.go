@@ -74,7 +74,7 @@ func (r *newRoot) furnish(o Order, v *view) error {
 			return err
 		}
 	}
-	if o.Log {
+	if o.Log != "" {
 		if err := r.log(o); err != nil {
 			return fmt.Errorf("make the log: %w", err)
 		}

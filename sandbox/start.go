@@ -132,12 +132,7 @@ func (l *launch) start(self string, o Order, plan plan) (*Process, error) {
 	orderR, orderW, err4 := l.pipe()
 	reports, reporter, err5 := l.reports()
 	statusR, statusW, err6 := l.pipe()
-	var log []*os.File
-	var err7 error
-	if plan.pipesLog(o) {
-		log, err7 = l.logPipe(o)
-	}
-	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return nil, err
 	}
 	defer reports.Close()
@@ -148,7 +143,6 @@ func (l *launch) start(self string, o Order, plan plan) (*Process, error) {
 	for _, p := range o.Paths {
 		files = append(files, p.Folder)
 	}
-	files = append(files, log[len(log)/2:]...)
 	child, err := os.StartProcess(self, []string{self, verb}, &os.ProcAttr{
 		Dir: "/", Env: []string{}, Files: files, Sys: plan.attributes(o),
 	})
@@ -164,9 +158,9 @@ func (l *launch) start(self string, o Order, plan plan) (*Process, error) {
 	statusW.Close()
 	orderR.Close()
 	p := &Process{Stdin: inW, Stdout: outR, Stderr: errR, child: child, done: make(chan struct{}), status: statusR, level: plan.Level}
-	l.keep(append(log, inW, outR, errR, statusR)...)
+	l.keep(inW, outR, errR, statusR)
 	sent, err := handOver(o, plan, orderW, reports)
-	p.takeLog(append(log, sent...))
+	p.takeLog(sent)
 	go p.watch()
 	if err != nil {
 		p.Kill()

@@ -206,7 +206,7 @@ func (s starter) attacker(base string, o sandbox.Order, writable bool) sandbox.O
 	o.Args = []string{o.Program, attackVerb, allWord, base}
 	o.Paths = []sandbox.Path{{Path: filepath.Join(base, "rule"), Writable: writable}}
 	o.Limits.Processes, o.Limits.Files = limited, limited
-	o.Log = true
+	o.Log = logWord
 	o.Env = []string{nothingOpen, "GOTRACEBACK=none"}
 	return o
 }
