@@ -97,7 +97,7 @@ func (p *plainLine) value(field reflect.Value) bool {
 	switch to := field.Addr().Interface().(type) {
 	case *string:
 		text, ok := p.text()
-		*to = text
+		*to = strings.Clone(text) // or it would hold the whole line
 		return ok
 	case *[]string:
 		return p.texts(to)
@@ -130,7 +130,7 @@ func (p *plainLine) texts(to *[]string) bool {
 	}
 	for {
 		text, ok := p.text()
-		*to = append(*to, text)
+		*to = append(*to, strings.Clone(text))
 		switch {
 		case !ok:
 			return false
