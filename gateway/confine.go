@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -103,6 +104,8 @@ func (c *child) tell(d policy.Decision) error {
 	c.touched = newTouched(d, secret)
 	c.touched.forget = sync.OnceFunc(remove)
 	c.order.Log = path
+	// Or it would look for the time zone at every line.
+	c.order.Env = append(slices.Clone(d.Env), "TZ=UTC0")
 	c.order.Args = d.Logged(path, rsynclog.Format(secret, d.Direction == policy.Pull))
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"postern/audit"
@@ -26,8 +25,11 @@ const (
 	// filesWait is how long a file may wait for others to be recorded with it,
 	// and how long a log is listened to that does not end with its child.
 	filesWait = 2 * time.Second
-	// logBuffer is what a pipe holds.
+	// logBuffer is what a FIFO holds, and logPause how long it may fill: rsync
+	// writes each line by itself, and to be woken for each would cost more than
+	// the rest of its record.
 	logBuffer = 64 << 10
+	logPause  = 5 * time.Millisecond
 )
 
 // touched is what an rsync says of the files that it touches, on its way into the
@@ -83,14 +85,13 @@ func (s *session) follow(log *os.File, t *touched) (counts func() *audit.FileCou
 	t.record = func(files []audit.File) error {
 		return s.server.config.Trail.FilesTouched(s.about, audit.Files{Session: s.id, Root: t.dir, Files: files})
 	}
-	var ended atomic.Bool
-	done := make(chan struct{})
+	ended, done := make(chan struct{}), make(chan struct{})
 	s.spawn(func() {
 		defer close(done)
-		t.follow(log, &ended)
+		t.follow(log, ended)
 	})
 	return func() *audit.FileCounts {
-		ended.Store(true)
+		close(ended)
 		<-done
 		return &t.counts
 	}
@@ -98,13 +99,12 @@ func (s *session) follow(log *os.File, t *touched) (counts func() *audit.FileCou
 
 // follow reads a log to its end. One that does not end though its child has,
 // because another process holds it, ends when nothing comes any more.
-func (t *touched) follow(log *os.File, ended *atomic.Bool) {
+func (t *touched) follow(log *os.File, ended <-chan struct{}) {
 	defer log.Close()
 	defer t.forget()
 	buffer := make([]byte, logBuffer)
-	for {
-		last := ended.Load()
-		// A pipe has deadlines, and a closed one fails below.
+	for last := false; ; {
+		// A FIFO has deadlines, and a closed one fails below.
 		_ = log.SetReadDeadline(time.Now().Add(filesWait))
 		n, err := log.Read(buffer)
 		if n > 0 {
@@ -113,10 +113,13 @@ func (t *touched) follow(log *os.File, ended *atomic.Bool) {
 		t.log.Write(buffer[:n])
 		if errors.Is(err, os.ErrDeadlineExceeded) && !last {
 			t.flush()
-			continue
-		}
-		if err != nil {
+		} else if err != nil {
 			break
+		}
+		select {
+		case <-ended:
+			last = true
+		case <-time.After(logPause):
 		}
 	}
 	t.log.Close()

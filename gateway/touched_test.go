@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"postern/audit"
@@ -41,7 +40,7 @@ func heard(t *testing.T, dir string, direction policy.Direction, detail audit.De
 		}
 		w.Close()
 	}()
-	c.follow(r, new(atomic.Bool))
+	c.follow(r, nil)
 	return c, recorded
 }
 
@@ -142,10 +141,10 @@ func TestLogWithoutAnEnd(t *testing.T) {
 	defer w.Close()
 	c := newTouched(policy.Decision{Dir: "/", Args: []string{"rsync", "--", ".", "/"}}, "S")
 	c.record = func([]audit.File) error { return nil }
-	var ended atomic.Bool
-	ended.Store(true)
+	ended := make(chan struct{})
+	close(ended)
 	io.WriteString(w, "S+\x1frecv\x1f>f+++++++++\x1f1\x1fnameS-\n")
-	c.follow(r, &ended)
+	c.follow(r, ended)
 	if c.counts.Created != 1 {
 		t.Errorf("counts %+v", c.counts)
 	}
