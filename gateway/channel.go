@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -60,12 +61,16 @@ func (c *connection) handleSession(_ *gliderssh.Server, conn *ssh.ServerConn, nc
 	if err != nil {
 		return
 	}
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	defer cancel(nil)
 	s := &session{
 		connection: c,
 		channel:    channel,
 		input:      &soleReader{from: channel},
 		id:         fmt.Sprintf("%s.%d", c.about.ID, c.served.Add(1)),
 		who:        who,
+		ctx:        ctx,
+		cancel:     cancel,
 		closed:     make(chan struct{}),
 		budget:     budget{now: c.server.config.Now},
 	}
@@ -107,6 +112,11 @@ type session struct {
 	input *soleReader
 	id    string
 	who   *Identity
+
+	// ctx is done when the session ends, if not for its connection then by
+	// cancel; its cause says why.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
 
 	// closed is closed when the client has closed the channel, or is gone.
 	// The end of its input is something else, and not seen here.

@@ -74,6 +74,12 @@ type connection struct {
 	tries      int
 	who        *Identity
 
+	// standing is who the peer is by the clients of the moment, and grants are
+	// what its sessions were allowed. One review goes on at a time.
+	standing  atomic.Pointer[Identity]
+	grants    roll[*grant]
+	reviewing sync.Mutex
+
 	// slots has an element for each session channel that is open, waiting
 	// counts those that wait for one, and served those that ever were.
 	slots           chan struct{}
@@ -119,6 +125,7 @@ func (c *connection) run() {
 	failure := c.handshakeAndServe()
 	c.grace.Stop()
 	c.end(c.leaving())
+	c.server.peers.remove(c)
 	<-c.handlers.dismiss()
 	watch.Wait()
 	c.recordEnd(failure)
@@ -166,6 +173,7 @@ func (c *connection) admit(peer ssh.ConnMetadata, who Identity) error {
 	}
 	c.who = &who
 	c.grace.Stop()
+	c.enrol()
 	return nil
 }
 
@@ -184,16 +192,23 @@ func (c *connection) leaving() ending {
 }
 
 // why is the reason once the context is done.
-func (c *connection) why() ending {
+func (c *connection) why() ending { return whyDone(c.ctx) }
+
+// whyDone is why a context of a connection or a session is done.
+func whyDone(ctx context.Context) ending {
+	if r, ok := revoked(ctx); ok {
+		return ending(r.Error())
+	}
 	var e ending
-	if errors.As(context.Cause(c.ctx), &e) {
+	if errors.As(context.Cause(ctx), &e) {
 		return e
 	}
 	return endStopping
 }
 
-// windDown closes the connection when the gateway stops, once its sessions have
-// ended; children that will not end get their time.
+// windDown closes the connection when the gateway stops, or when its client is no
+// longer allowed, once its sessions have ended; children that will not end get their
+// time.
 func (c *connection) windDown() {
 	<-c.ctx.Done()
 	limit := time.NewTimer(3 * c.server.config.KillGrace)
@@ -201,6 +216,9 @@ func (c *connection) windDown() {
 	select {
 	case <-c.sessions.dismiss():
 	case <-limit.C:
+	}
+	if _, ok := revoked(c.ctx); ok && c.served.Load() > 0 {
+		c.part()
 	}
 	c.Close()
 }

@@ -161,6 +161,4 @@ func (s *Server) identify(peer Peer) (Identity, error) {
 	return Identify(s.config.Clients.Load(), s.trust(), peer, s.config.Now())
 }
 
-func (s *Server) trust() Trust {
-	return Trust{Authorities: s.config.Authorities, Revocations: s.config.Revocations}
-}
+func (s *Server) trust() Trust { return *s.trusted.Load() }

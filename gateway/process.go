@@ -47,6 +47,9 @@ func (s *session) execute(c *child, input *bufio.Reader) {
 	}
 	end.Files = files()
 	end.Status, end.Signal, end.Lasted = status(exit), signalName(exit), s.server.config.Now().Sub(start)
+	if _, ok := revoked(s.ctx); ok && end.Why != string(endExited) && end.Status == 0 {
+		end.Status = policy.ExitRefused // what was cut off did not succeed
+	}
 	s.recordSession(end)
 	s.finish(end.Status)
 }
@@ -105,7 +108,12 @@ func (s *session) await(p *sandbox.Process) ending {
 	case <-s.ctx.Done():
 	}
 	why := s.whyGone()
-	hangUp(p, s.server.config.KillGrace)
+	grace := s.server.config.KillGrace
+	if r, ok := revoked(s.ctx); ok {
+		defer s.explain(r)()
+		grace = min(grace, revokeGrace)
+	}
+	hangUp(p, grace)
 	return why
 }
 
@@ -113,7 +121,7 @@ func (s *session) await(p *sandbox.Process) ending {
 func (s *session) whyGone() ending {
 	switch {
 	case s.ctx.Err() != nil:
-		return s.why()
+		return whyDone(s.ctx)
 	case s.cut.Load():
 		return endLost
 	}

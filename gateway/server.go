@@ -46,7 +46,7 @@ type Config struct {
 	// Files is which files of a session get records; empty is all of them.
 	Files audit.Detail
 	// Authorities and Revocations are what certificates, and revoked keys,
-	// are measured against: see [Trust].
+	// are measured against at first: see [Trust] and [Server.Replace].
 	Authorities []ssh.PublicKey
 	Revocations Revocations
 	// SessionsPerConnection is how many sessions one connection may run at
@@ -79,6 +79,10 @@ type Server struct {
 	buffers sync.Pool
 	// children are those that run.
 	children atomic.Int64
+	// trusted is what certificates are measured against at the moment, and peers
+	// are the connections of clients.
+	trusted atomic.Pointer[Trust]
+	peers   roll[*connection]
 }
 
 // New returns a gateway, or why the configuration cannot be one.
@@ -93,13 +97,15 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{
+	s := &Server{
 		config:      config.withDefaults(),
 		hostKeys:    keys,
 		algorithms:  modern(),
 		connections: newCrew(),
 		buffers:     sync.Pool{New: func() any { return new([streamBuffer]byte) }},
-	}, nil
+	}
+	s.trusted.Store(&Trust{Authorities: config.Authorities, Revocations: config.Revocations})
+	return s, nil
 }
 
 func (c Config) withDefaults() Config {
@@ -144,6 +150,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 			failures[i] = s.accept(ctx, l)
 		})
 	}
+	accepting.Go(func() { s.watchExpiry(ctx.Done()) })
 	<-ctx.Done()
 	for _, l := range listeners {
 		l.Close()

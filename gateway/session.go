@@ -19,7 +19,11 @@ func refusalLine(why string) string { return "postern: refused: " + why + "\n" }
 // Decide says what becomes of a request of a client on this host, by the file
 // system as it is now.
 func Decide(c registry.Client, host policy.Host, r policy.Request) policy.Decision {
-	d := policy.Decide(c.Rules, host, r, tree{})
+	return decide(c, host, r, tree{})
+}
+
+func decide(c registry.Client, host policy.Host, r policy.Request, t policy.Tree) policy.Decision {
+	d := policy.Decide(c.Rules, host, r, t)
 	d.Limits = c.Limits
 	return d
 }
@@ -28,7 +32,8 @@ func Decide(c registry.Client, host policy.Host, r policy.Request) policy.Decisi
 func (s *session) run(command string) {
 	s.borg = strings.Contains(command, "borg")
 	input := bufio.NewReaderSize(s.input, inputBuffer)
-	arguments, d := s.decide(command, input)
+	g := &grant{session: s, tree: remember(tree{})}
+	arguments, d := g.decide(command, input)
 	child := &child{}
 	if d.Verdict == policy.Allow {
 		child, d = s.server.prepare(d)
@@ -40,6 +45,7 @@ func (s *session) run(command string) {
 	}
 	switch d.Verdict {
 	case policy.Allow:
+		defer g.enrol()()
 		s.execute(child, input)
 	case policy.Answer:
 		s.say(s.channel, d.Answer)
@@ -52,8 +58,9 @@ func (s *session) run(command string) {
 // decide decides about a command, and returns the secluded arguments that it read
 // for that. The client is looked up again: it may have been changed or removed
 // since the connection began.
-func (s *session) decide(command string, input *bufio.Reader) ([]string, policy.Decision) {
-	who, err := s.server.identify(s.who.Peer)
+func (g *grant) decide(command string, input *bufio.Reader) ([]string, policy.Decision) {
+	server := g.session.server
+	who, err := server.identify(g.session.who.Peer)
 	if err != nil {
 		return nil, refused(denied(err))
 	}
@@ -70,7 +77,9 @@ func (s *session) decide(command string, input *bufio.Reader) ([]string, policy.
 			return arguments, refused(refusal)
 		}
 	}
-	return arguments, Decide(who.Client, s.server.config.Host, request)
+	g.request = request
+	g.decision = decide(who.Client, server.config.Host, request, g.tree)
+	return arguments, g.decision
 }
 
 func refused(r *policy.Refusal) policy.Decision {

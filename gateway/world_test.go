@@ -41,6 +41,7 @@ type world struct {
 	addr   string
 	host   ssh.PublicKey
 	config gateway.Config
+	server *gateway.Server
 	trail  *records
 	// key is of the client "laptop", whose rule is for the folder data.
 	key  ssh.Signer
@@ -101,6 +102,7 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.server = server
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)

@@ -1,0 +1,158 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"postern/policy"
+	"postern/registry"
+)
+
+const (
+	// expiryPause is how often it is looked whether somebody's time is over. A
+	// timer for the moment itself would not notice that the clock was set.
+	expiryPause = 250 * time.Millisecond
+	// revokeGrace is how long the child of a session that is no longer allowed
+	// gets at each of the two stages, so that it is gone within a second.
+	revokeGrace = 350 * time.Millisecond
+	// partingLimit is how long a client that is no longer allowed has to take in
+	// why.
+	partingLimit = 500 * time.Millisecond
+)
+
+// revocation is why what was allowed is not any more.
+type revocation struct{ why string }
+
+// Error is what the client reads and the records keep.
+func (r *revocation) Error() string { return "no longer allowed: " + r.why }
+
+// Replace has the gateway go by other clients, and by what else decides who they
+// are, from now on. Sessions and connections that would not be allowed any more, or
+// only on stricter terms, end within a second; the others go on. It does not wait
+// for those ends.
+func (s *Server) Replace(clients *registry.Set, trust Trust) {
+	s.trusted.Store(&trust)
+	s.config.Clients.Swap(clients)
+	for _, c := range s.peers.all() {
+		c.spawn(c.review)
+	}
+}
+
+// watchExpiry reviews the connections whose time is over, until the server stops.
+func (s *Server) watchExpiry(stopped <-chan struct{}) {
+	ticker := time.NewTicker(expiryPause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-stopped:
+			return
+		case <-ticker.C:
+		}
+		now := s.config.Now()
+		for _, c := range s.peers.all() {
+			if c.standing.Load().isOver(now) {
+				c.spawn(c.review)
+			}
+		}
+	}
+}
+
+// isOver reports whether the time is over for which the client, or the certificate
+// that stands for it, was let in.
+func (i *Identity) isOver(now time.Time) bool {
+	if expires := i.Client.Expires; !expires.IsZero() && !now.Before(expires) {
+		return true
+	}
+	cert, ok := i.Key.(*ssh.Certificate)
+	return ok && cert.ValidBefore <= math.MaxInt64 && now.Unix() >= int64(cert.ValidBefore)
+}
+
+// enrol puts the connection where reviews find it. What changed since its peer was
+// looked up is found at once.
+func (c *connection) enrol() {
+	c.standing.Store(c.who)
+	c.server.peers.add(c)
+	c.review()
+}
+
+// review ends what would not be allowed any more: the connection whose peer is not
+// let in or is somebody else now, or else single sessions.
+func (c *connection) review() {
+	c.reviewing.Lock()
+	defer c.reviewing.Unlock()
+	who, err := c.server.identify(c.who.Peer)
+	var denial *registry.Denial
+	switch {
+	case errors.As(err, &denial):
+		c.cancel(&revocation{denial.Message})
+	case err != nil:
+		c.cancel(&revocation{err.Error()})
+	case who.Client.Name != c.who.Client.Name:
+		c.cancel(&revocation{fmt.Sprintf("the key is of client %q now", who.Client.Name)})
+	default:
+		c.standing.Store(&who)
+		for _, g := range c.grants.all() {
+			g.review(who.Client)
+		}
+	}
+}
+
+// grant is what a session that runs was allowed.
+type grant struct {
+	session *session
+	request policy.Request
+	// tree answers as it did when the decision was made, so that only a change
+	// of the rules can lead to another one.
+	tree     *remembering
+	decision policy.Decision
+}
+
+// enrol puts the grant where reviews find it, until leave is called.
+func (g *grant) enrol() (leave func()) {
+	c := g.session.connection
+	c.grants.add(g)
+	c.review()
+	return func() { c.grants.remove(g) }
+}
+
+// review ends the session unless the rules of the client still allow as much.
+func (g *grant) review(client registry.Client) {
+	d := decide(client, g.session.server.config.Host, g.request, g.tree)
+	if what := d.TakesBack(g.decision); what != "" {
+		g.session.cancel(&revocation{what})
+	}
+}
+
+// roll is who is there at the moment. The zero value is empty.
+type roll[T comparable] struct {
+	mu      sync.Mutex
+	present map[T]struct{}
+}
+
+func (r *roll[T]) add(one T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.present == nil {
+		r.present = map[T]struct{}{}
+	}
+	r.present[one] = struct{}{}
+}
+
+func (r *roll[T]) remove(one T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.present, one)
+}
+
+func (r *roll[T]) all() []T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.present))
+}
