@@ -20,7 +20,7 @@ func (t *Trail) endLost(decisions [][]byte) error {
 	for _, line := range decisions {
 		r, err := parseRecord(line)
 		if err != nil {
-			return err
+			continue // likewise
 		}
 		c := Connection{ID: r.Connection, Address: r.Address, Client: r.Client, Key: r.Key}
 		err = t.record(zerolog.WarnLevel, endedEvent, loose, func(e *zerolog.Event) {
@@ -47,7 +47,9 @@ func unended(dir string) ([][]byte, error) {
 	for _, f := range slices.Backward(files) {
 		here, err := accountOf(f)
 		if err != nil {
-			return nil, err
+			// What is wrong with a file is for Verify to say. A gateway that
+			// does not start because of it would help nobody.
+			break
 		}
 		for session, line := range here.begun {
 			if !ended[session] {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -151,4 +152,24 @@ func TestLostSession(t *testing.T) {
 	if n := strings.Count(string(k.raw(k.files()[0])), `"message":"session ended"`); n != 1 {
 		t.Errorf("%d ends in %s", n, filepath.Join(k.dir, k.files()[0]))
 	}
+}
+
+// A file that cannot be read any more keeps no gateway from starting.
+func TestDamagedFileIsNoReasonNotToStart(t *testing.T) {
+	k := keep(t, func(o *audit.Options) { o.FileSize = 1500 })
+	for n := range 20 {
+		if err := k.trail.SessionDecided(from, audit.Decision{Session: fmt.Sprintf("c1.%d", n), Verdict: "allow"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.close()
+	files := slices.DeleteFunc(k.files(), func(name string) bool { return !strings.HasSuffix(name, ".zst") })
+	if len(files) < 3 {
+		t.Fatalf("files %q", files)
+	}
+	if err := os.WriteFile(filepath.Join(k.dir, files[1]), []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.open()
+	k.close()
 }
