@@ -57,6 +57,8 @@ type Config struct {
 	// SessionsPerConnection is how many sessions one connection may run at
 	// once, at least 1.
 	SessionsPerConnection int
+	// Door is which connections are served at all.
+	Door Door
 	// Clients are ordered by name.
 	Clients []registry.Client
 	// Hash names the content of all files, as hexadecimal SHA-256.

@@ -66,6 +66,7 @@ func defaults(path string) *Config {
 		ClientsDir:            filepath.Join(filepath.Dir(path), DefaultClients),
 		Programs:              Programs{Aliases: map[string][]string{}},
 		SessionsPerConnection: DefaultSessions,
+		Door:                  defaultDoor(),
 		LogLevel:              DefaultLogLevel,
 		Audit:                 Audit{Files: filesAll, Keep: defaultKeep},
 	}
@@ -203,16 +204,6 @@ func (g *gatewayFile) authorities(n ast.Node) {
 		}
 		g.config.Authorities = append(g.config.Authorities, key.Public)
 	})
-}
-
-func (g *gatewayFile) connection(n ast.Node) {
-	if m, ok := g.child(n, "connection"); ok {
-		g.mapping(m, fields{"sessions": func(n ast.Node) {
-			if v, ok := g.number(n, "connection.sessions", 1, maxSessions); ok {
-				g.config.SessionsPerConnection = v
-			}
-		}}, nil)
-	}
 }
 
 func (g *gatewayFile) log(n ast.Node) {

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -58,6 +59,7 @@ func TestDefaults(t *testing.T) {
 		LogLevel:              "info",
 		Audit:                 Audit{Files: "all", Keep: 400 * 24 * time.Hour},
 		SessionsPerConnection: 10,
+		Door:                  defaultDoor(),
 		Hash:                  cfg.Hash,
 		uid:                   os.Geteuid(),
 	}
@@ -84,7 +86,12 @@ certificates:
   revoked: revoked_keys
 sandbox: {require: landlock, most: full, i_accept_unconfined: false}
 audit: {files: changes, keep: {time: 12w, size: 20GiB}}
-connection: {sessions: 1000}
+connection:
+  sessions: 1000
+  startups: "10:30:100"
+  startups_per_source: 5
+  source_bits: {ipv4: 24, ipv6: 56}
+  penalties: {crash: 1d, authfail: 2h, noauth: 3m, grace_exceeded: 4s, refuseconnection: 5s, min: 6s, max: 7d, max_sources: 1000, exempt: [192.168.1.0/24, "2001:db8::1"]}
 log: {level: debug}
 `)
 	cfg := w.mustLoad()
@@ -105,8 +112,16 @@ log: {level: debug}
 		Sandbox:               Sandbox{Require: "landlock", Most: "full"},
 		Audit:                 Audit{Files: "changes", Keep: 12 * 7 * 24 * time.Hour, Size: 20 << 30},
 		SessionsPerConnection: 1000,
-		Hash:                  cfg.Hash,
-		uid:                   os.Geteuid(),
+		Door: Door{
+			Start: 10, Rate: 30, Full: 100, PerSource: 5, IPv4Bits: 24, IPv6Bits: 56,
+			Penalties: Penalties{
+				Crash: 24 * time.Hour, AuthFail: 2 * time.Hour, NoAuth: 3 * time.Minute, GraceExceeded: 4 * time.Second, RefuseConnection: 5 * time.Second,
+				Min: 6 * time.Second, Max: 7 * 24 * time.Hour, MaxSources: 1000,
+				Exempt: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("2001:db8::1/128")},
+			},
+		},
+		Hash: cfg.Hash,
+		uid:  os.Geteuid(),
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("loaded\n%+v, want\n%+v", cfg, want)

@@ -64,8 +64,10 @@ func TestGatewaySampleExamples(t *testing.T) {
 
 func TestGatewaySampleHasEveryKey(t *testing.T) {
 	want := []string{
-		"aliases", "audit", "authorities", "borg", "borg2", "certificates", "clients", "connection", "files", "host_keys",
-		"i_accept_unconfined", "keep", "level", "listen", "log", "most", "programs", "require", "revoked", "rsync", "sandbox", "send", "sessions", "size", "state", "time",
+		"aliases", "audit", "authfail", "authorities", "borg", "borg2", "certificates", "clients", "connection", "crash", "exempt", "files",
+		"grace_exceeded", "host_keys", "i_accept_unconfined", "keep", "level", "listen", "log", "max", "max_sources", "min", "most", "noauth", "penalties",
+		"programs", "refuseconnection", "require", "revoked", "rsync", "sandbox", "send", "sessions", "size", "source_bits", "startups",
+		"startups_per_source", "state", "time",
 	}
 	if got := keysOf(sample(t, "postern.yaml")); !slices.Equal(got, want) {
 		t.Errorf("keys %q, want %q", got, want)

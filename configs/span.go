@@ -11,7 +11,7 @@ import (
 
 const day = 24 * time.Hour
 
-var spanForm = regexp.MustCompile(`^([1-9][0-9]{0,4})([hdwy])$`)
+var spanForm = regexp.MustCompile(`^([1-9][0-9]{0,4})([smhdwy])$`)
 
 // span reads how long something lasts, in one of the units, or complains. A year
 // is the longest there is.
@@ -26,7 +26,7 @@ func (s *source) span(n ast.Node, key, units, remedy string) (time.Duration, boo
 		return 0, false
 	}
 	count, _ := strconv.Atoi(parts[1]) // it has at most five digits
-	unit := map[string]time.Duration{"h": time.Hour, "d": day, "w": 7 * day, "y": 366 * day}[parts[2]]
+	unit := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": day, "w": 7 * day, "y": 366 * day}[parts[2]]
 	return time.Duration(count) * unit, true
 }
 

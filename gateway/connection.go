@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"postern/audit"
+	"postern/gateway/door"
 )
 
 // ending is why a connection or a session ended, as records spell it.
@@ -37,6 +38,7 @@ const (
 	endBudget   ending = "too many requests that are refused"
 	endPanic    ending = "the gateway had a fault"
 	endStopping ending = "the gateway stops"
+	endCrowded  ending = "it gave way to another from its source"
 )
 
 // connection is one peer. It is the [net.Conn] that the SSH library reads and
@@ -66,6 +68,9 @@ type connection struct {
 	exchanged, authenticating, closed stage
 	ahead                             int
 
+	// visit is how the door counts the connection while it is on its way in.
+	visit *door.Visit
+
 	// Only the handshake's goroutine writes these, and nobody reads them
 	// before it is over.
 	about      audit.Connection
@@ -73,6 +78,10 @@ type connection struct {
 	keyRefused *audit.KeyRefusal
 	tries      int
 	who        *Identity
+	// failed is the worst that the peer failed at, and ours says that it was not
+	// let in for a failure of the gateway's.
+	failed door.Outcome
+	ours   bool
 
 	// standing is who the peer is by the clients of the moment, and grants are
 	// what its sessions were allowed. One review goes on at a time.
@@ -172,6 +181,7 @@ func (c *connection) admit(peer ssh.ConnMetadata, who Identity) error {
 		return err
 	}
 	c.who = &who
+	c.visit.End(door.Proved)
 	c.grace.Stop()
 	c.enrol()
 	return nil
@@ -255,6 +265,7 @@ func (c *connection) recordEnd(failure error) {
 		_ = trail.ConnectionEnded(c.about, c.server.config.Now().Sub(c.start), int(c.served.Load()), string(c.why()))
 		return
 	}
+	c.visit.End(c.outcome())
 	why := c.why()
 	if failure != nil && (why == endLeft || why == endLost) {
 		_ = trail.ConnectionRefused(c.about, failure.Error())

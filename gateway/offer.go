@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"postern/audit"
+	"postern/gateway/door"
 	"postern/registry"
 )
 
@@ -89,10 +90,12 @@ func (c *connection) verified(peer ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Pe
 		var denial *registry.Denial
 		if errors.As(err, &denial) {
 			c.refusing(key, true, denial.Code, denial.Message)
+			c.failing(door.RefuseConnection)
 		}
 		return nil, banner(err)
 	}
 	if err := c.admit(peer, who); err != nil {
+		c.ours = true
 		return nil, banner(errNoRecords)
 	}
 	return &ssh.Permissions{
@@ -141,6 +144,7 @@ func (c *connection) attempted(peer ssh.ConnMetadata, method string, err error) 
 	if method == "none" {
 		return
 	}
+	c.failing(door.AuthFail)
 	if c.tries++; c.tries == maxTries {
 		// The disconnect follows whether or not this arrives.
 		_ = c.preauth.SendAuthBanner(refusalLine(fmt.Sprintf(

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"postern/audit"
+	"postern/gateway/door"
 	"postern/policy"
 	"postern/registry"
 	"postern/sandbox"
@@ -52,6 +53,9 @@ type Config struct {
 	// SessionsPerConnection is how many sessions one connection may run at
 	// once.
 	SessionsPerConnection int
+	// Door says which connections are served at all; nil stands for one with the
+	// defaults, which knows nobody.
+	Door *door.Door
 	// Version is told to every peer before it has proved anything; empty
 	// tells the name alone. Only letters, digits and "._+~" are sent.
 	Version string
@@ -117,6 +121,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Door == nil {
+		c.Door = door.New(door.Config{Now: c.Now})
 	}
 	c.Host.Hold = HoldOf(c.Confinement)
 	for _, d := range []struct {
@@ -195,13 +202,18 @@ func rest(ctx context.Context, pause time.Duration) {
 	}
 }
 
-// welcome serves a connection in a goroutine of its own.
+// welcome serves a connection in a goroutine of its own, if the door lets it in.
 func (s *Server) welcome(ctx context.Context, conn net.Conn) {
 	if !s.connections.join() {
 		conn.Close()
 		return
 	}
 	c := newConnection(ctx, s, conn)
+	if err := c.knock(); err != nil {
+		c.turnAway(err)
+		s.connections.leave()
+		return
+	}
 	go func() {
 		defer s.connections.leave()
 		c.run()

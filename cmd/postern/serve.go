@@ -153,7 +153,7 @@ func newGateway(c *configs.Config, found tools, held sandbox.Level, trail *audit
 	server, err := gateway.New(gateway.Config{
 		HostKeys: keys, Clients: registry.NewStore(set), Host: host, Confinement: held, Trail: trail, Files: audit.Detail(c.Audit.Files),
 		Authorities: trust.Authorities, Revocations: trust.Revocations,
-		SessionsPerConnection: c.SessionsPerConnection,
+		SessionsPerConnection: c.SessionsPerConnection, Door: doorOf(c.Door),
 	})
 	return server, keys, err
 }

@@ -82,7 +82,7 @@ func TestImageBuildsWithThisGo(t *testing.T) {
 func TestDocumentsNameWhatIsThere(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#]+)\)`)
 	found := 0
-	for _, name := range []string{"README.md", "SECURITY.md", "CHANGELOG.md", "docs/policy.md", "docs/threat-model.md"} {
+	for _, name := range []string{"README.md", "SECURITY.md", "CHANGELOG.md", "docs/policy.md", "docs/threat-model.md", "docs/door.md"} {
 		for _, line := range readLines(t, name) {
 			for _, match := range link.FindAllStringSubmatch(line, -1) {
 				if strings.Contains(match[1], "://") {
