@@ -122,7 +122,7 @@ func namesTree(dir string) error {
 		" ", "  two  spaces  ", " leading", "trailing ", "tab\tin it", "new\nline", "ends with\n", "\r\n", "-", "--", "-rf", "--delete", "-e sh",
 		"'", "''", "\"", "it's", "a\"b", "`id`", "$(id)", "$HOME", "${x}", "a;b", "a&b", "a|b", "a>b", "a<b", "(a)", "{a,b}", "a?b",
 		"*", "?", "[", "!", "~", "~root", "~/x", "#", "%", "%n", "\\", "a\\b", "ends\\", "\\n", "a:b", "host:path", ":", "=", "a=b", "@", ",", "^",
-		"...", ".hidden", "..hidden", "\x01", "\x1b[31m", "\x7f", "caf\u00e9", "cafe\u0301", "日本語", "😀", "\u202etxt.exe", "\xff\xfe", "caf\xe9", "\xc3(",
+		"...", ".hidden", "..hidden", `","did":"sent","name":"`, "\n+\x1fdel.\x1f*deleting  \x1f0\x1fx-\n", "\x01", "\x1b[31m", "\x7f", "caf\u00e9", "cafe\u0301", "日本語", "😀", "\u202etxt.exe", "\xff\xfe", "caf\xe9", "\xc3(",
 		strings.Repeat("x", 255), strings.Repeat("é", 127),
 	}
 	for i, name := range names {

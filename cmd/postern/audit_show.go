@@ -57,11 +57,12 @@ func (a *app) auditShow(s search, session string, depth int) error {
 // printAll prints records, and what those of files say as one tree behind them.
 func printAll(w io.Writer, records []audit.Record, depth int) {
 	root, tree := treeOf(records)
+	told := map[string]string{}
 	for i, r := range slices.DeleteFunc(slices.Clone(records), func(r audit.Record) bool { return r.Touched().Root != "" }) {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		printRecord(w, r)
+		printRecord(w, r, told)
 	}
 	if root != "" {
 		fmt.Fprintln(w)
@@ -69,8 +70,9 @@ func printAll(w io.Writer, records []audit.Record, depth int) {
 	}
 }
 
-// printRecord prints every field of a record, in its order.
-func printRecord(w io.Writer, r audit.Record) {
+// printRecord prints every field of a record, in its order, but what told has of the
+// connection already.
+func printRecord(w io.Writer, r audit.Record, told map[string]string) {
 	fmt.Fprintf(w, "%s  %s\n", localTime(r.Time), plain(r.Event))
 	d := json.NewDecoder(strings.NewReader(string(r.Line)))
 	d.UseNumber()
@@ -85,11 +87,24 @@ func printRecord(w io.Writer, r audit.Record) {
 		if d.Decode(&value) != nil {
 			break
 		}
-		if name := fmt.Sprint(key); !inHeadline(name) {
-			rows = append(rows, []string{"", name, shownValue(name, value)})
+		name := fmt.Sprint(key)
+		text := shownValue(name, value)
+		if inHeadline(name) || told[name] == text && ofConnection(name) {
+			continue
 		}
+		told[name] = text
+		rows = append(rows, []string{"", name, text})
 	}
 	table(w, rows)
+}
+
+// ofConnection reports whether a field is the same in all records of a connection.
+func ofConnection(name string) bool {
+	switch name {
+	case "connection", "address", "login", "software", "client", "key", "certificate":
+		return true
+	}
+	return false
 }
 
 // inHeadline reports whether a field stands in the headline, or says nothing to a
