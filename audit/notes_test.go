@@ -16,7 +16,7 @@ import (
 
 // change is one, as of now.
 func (k *keeping) change(command string) audit.Change {
-	return audit.Change{Command: command, Client: "laptop", File: "/etc/postern/clients.d/laptop.yaml",
+	return audit.Change{Command: command, Client: "laptop", File: "/etc/postern/clients.d/laptop.yaml", Source: "192.0.2.7/32",
 		UID: 1000, By: "anna", SudoUser: "bob", Terminal: "/dev/pts/1", At: k.o.Now()}
 }
 

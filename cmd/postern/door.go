@@ -1,6 +1,11 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
 	"postern/configs"
 	"postern/gateway/door"
 )
@@ -12,4 +17,38 @@ func doorOf(c configs.Door) *door.Door {
 		PerSource: c.PerSource, IPv4Bits: c.IPv4Bits, IPv6Bits: c.IPv6Bits,
 		Penalties: door.Penalties(c.Penalties),
 	})
+}
+
+// doorPause is how often the gateway looks for what commands ask of its door.
+const doorPause = time.Second
+
+// startKeeping has a door take up what the state has of it, and keep that there,
+// until stop is called. What fails is tried again.
+func (a *app) startKeeping(ctx context.Context, d *door.Door, state string) (stop func()) {
+	keeper, err := door.Keep(d, state)
+	if err == nil {
+		err = keeper.Work()
+	}
+	if err != nil {
+		a.hint("postern: the gateway begins without what it knew of its door: %v", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var keeping sync.WaitGroup
+	keeping.Go(func() {
+		ticker := time.NewTicker(doorPause)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				_ = keeper.Work()
+			}
+		}
+	})
+	return func() {
+		cancel()
+		keeping.Wait()
+		_ = errors.Join(keeper.Work(), keeper.Save()) // the gateway ends all the same
+	}
 }

@@ -18,6 +18,7 @@ import (
 	"postern/audit/sender"
 	"postern/configs"
 	"postern/gateway"
+	"postern/gateway/door"
 	"postern/internal/durable"
 	"postern/registry"
 	"postern/sandbox"
@@ -103,7 +104,8 @@ func trailRemedy(err error) string {
 
 // serveWith serves, and records that it began and ended.
 func (a *app) serveWith(ctx context.Context, c *configs.Config, found tools, held sandbox.Level, trail *audit.Trail) error {
-	server, keys, err := newGateway(c, found, held, trail)
+	d := doorOf(c.Door)
+	server, keys, err := newGateway(c, found, held, trail, d)
 	if err != nil {
 		return err
 	}
@@ -122,9 +124,10 @@ func (a *app) serveWith(ctx context.Context, c *configs.Config, found tools, hel
 	if err != nil {
 		return err
 	}
-	stop := startNoting(ctx, trail)
+	stop, leave := startNoting(ctx, trail), a.startKeeping(ctx, d, c.State)
 	err = server.Serve(ctx, listeners...)
 	stop()
+	leave()
 	return errors.Join(err, trail.GatewayStopped(reason(ctx, err)))
 }
 
@@ -137,7 +140,7 @@ func reason(ctx context.Context, err error) string {
 }
 
 // newGateway puts the parts together.
-func newGateway(c *configs.Config, found tools, held sandbox.Level, trail *audit.Trail) (*gateway.Server, []ssh.Signer, error) {
+func newGateway(c *configs.Config, found tools, held sandbox.Level, trail *audit.Trail, d *door.Door) (*gateway.Server, []ssh.Signer, error) {
 	keys, err := loadHostKeys(c.HostKeys)
 	if err != nil {
 		return nil, nil, err
@@ -153,7 +156,7 @@ func newGateway(c *configs.Config, found tools, held sandbox.Level, trail *audit
 	server, err := gateway.New(gateway.Config{
 		HostKeys: keys, Clients: registry.NewStore(set), Host: host, Confinement: held, Trail: trail, Files: audit.Detail(c.Audit.Files),
 		Authorities: trust.Authorities, Revocations: trust.Revocations,
-		SessionsPerConnection: c.SessionsPerConnection, Door: doorOf(c.Door),
+		SessionsPerConnection: c.SessionsPerConnection, Door: d,
 	})
 	return server, keys, err
 }
