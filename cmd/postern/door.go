@@ -26,12 +26,10 @@ const doorPause = time.Second
 // until stop is called. What fails is tried again.
 func (a *app) startKeeping(ctx context.Context, d *door.Door, state string) (stop func()) {
 	keeper, err := door.Keep(d, state)
-	if err == nil {
-		err = keeper.Work()
-	}
 	if err != nil {
-		a.hint("postern: the gateway begins without what it knew of its door: %v", err)
+		a.hint("postern: the gateway begins without the penalties that it had given: %v", err)
 	}
+	_ = keeper.Work() // what was asked for while no gateway ran
 	ctx, cancel := context.WithCancel(ctx)
 	var keeping sync.WaitGroup
 	keeping.Go(func() {

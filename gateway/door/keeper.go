@@ -50,10 +50,10 @@ func (k *Keeper) Work() error {
 
 // Save saves what has changed.
 func (k *Keeper) Save() error {
-	s, changes := k.door.state()
-	if changes == k.saved {
+	if k.door.changed() == k.saved {
 		return nil
 	}
+	s, changes := k.door.state()
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err

@@ -71,6 +71,13 @@ func Read(folder string, now time.Time) (State, error) {
 	return s, nil
 }
 
+// changed counts what there was to be saved.
+func (d *Door) changed() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.changes
+}
+
 // state returns what is to be saved, and the count of changes that it stands for.
 func (d *Door) state() (State, uint64) {
 	d.mu.Lock()
