@@ -110,7 +110,7 @@ func TestRequestsAreRefusedAndSurvived(t *testing.T) {
 		t.Fatal("the exec was refused")
 	}
 	out, err := io.ReadAll(channel)
-	if err != nil || string(out) != "HOME=/nonexistent\nLANG=C.UTF-8\nPATH=/usr/bin:/bin\nPWD="+w.data+"\nnot a tty\n" {
+	if err != nil || string(out) != "HOME=/nonexistent\nLANG=C.UTF-8\nPATH=/usr/bin:/bin\nPWD="+w.data+"\nTZ=UTC0\nnot a tty\n" {
 		t.Errorf("%v, %q", err, out)
 	}
 	if got := status(t, requests); got != 1 { // of tty
