@@ -12,6 +12,7 @@ package configs
 
 import (
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/crypto/ssh"
 
@@ -64,8 +65,24 @@ type Config struct {
 	// Hash names the content of all files, as hexadecimal SHA-256.
 	Hash string
 
+	// set is of Clients.
+	set *registry.Set
+	// revokedFile is the file of the revocation list, "" for none.
+	revokedFile string
 	// uid is the user beside root whose files were accepted.
 	uid int
+}
+
+// Set returns the clients, indexed.
+func (c *Config) Set() *registry.Set { return c.set }
+
+// Folders returns the folders that the files are in.
+func (c *Config) Folders() []string {
+	folders := []string{filepath.Dir(c.Path), c.ClientsDir}
+	if c.revokedFile != "" {
+		folders = append(folders, filepath.Dir(c.revokedFile))
+	}
+	return slices.Compact(slices.Sorted(slices.Values(folders)))
 }
 
 // Programs are the binaries that the gateway may start.

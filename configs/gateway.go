@@ -18,8 +18,6 @@ const maxSessions = 1000
 type gatewayFile struct {
 	*source
 	config *Config
-	// revoked is the file of the revocation list, "" for none.
-	revoked string
 	// aliases are the words that were taken already, and their programs.
 	aliases map[string]string
 }
@@ -177,7 +175,7 @@ func (g *gatewayFile) certificates(n ast.Node) {
 			"authorities": g.authorities,
 			"revoked": func(n ast.Node) {
 				if path, ok := g.word(n, "certificates.revoked"); ok {
-					g.revoked = g.absolute(path)
+					g.config.revokedFile = g.absolute(path)
 				}
 			},
 		}, nil)

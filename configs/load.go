@@ -65,6 +65,13 @@ type options struct {
 	// none.
 	added     string
 	addedData []byte
+	// running is what a gateway runs with, which no rule may reach; nil is
+	// nothing.
+	running *Config
+	// known are the clients' files that need not be read again where they have
+	// not changed, by their paths; nil is none.
+	known map[string]reading
+	now   func() time.Time
 }
 
 // loader is a load in progress.
@@ -78,24 +85,45 @@ type loader struct {
 	// meant more than was understood.
 	flawed bool
 	hash   contentHash
+	path   string
+	// files are those of the clients, ordered by name; read are those of them
+	// that can be known from now on, and fresh is how many were not known.
+	files []*clientFile
+	read  map[string]reading
+	fresh int
 }
 
 func load(path string, o options) (*Config, error) {
-	path, err := filepath.Abs(path)
+	o.now = time.Now
+	l, err := newLoad(path, o)
+	if err != nil {
+		return nil, err
+	}
+	l.gateway()
+	l.readClients()
+	return l.result()
+}
+
+func newLoad(path string, o options) (*loader, error) {
+	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("load %q: %w", path, err)
 	}
-	l := &loader{options: o, protected: newProtected(), hash: contentHash{}}
+	l := &loader{options: o, path: absolute, protected: newProtected(), hash: contentHash{}, read: map[string]reading{}}
 	l.guard = newGuard(o.uid, &l.report)
-	l.gateway(path)
-	if l.config != nil && l.config.ClientsDir != "" {
-		l.clients()
+	return l, nil
+}
+
+// result is what the files say together.
+func (l *loader) result() (*Config, error) {
+	if l.config != nil {
+		l.conflicts()
 	}
 	if err := l.report.err(); err != nil {
 		return nil, err
 	}
 	l.config.Hash = l.hash.sum()
-	l.config.uid = o.uid
+	l.config.uid = l.uid
 	return l.config, nil
 }
 
@@ -110,9 +138,9 @@ func (l *loader) source(path string) (*source, bool) {
 }
 
 // gateway reads the gateway's own file and the revocation list.
-func (l *loader) gateway(path string) {
-	l.guard.holder(path)
-	s, ok := l.source(path)
+func (l *loader) gateway() {
+	l.guard.holder(l.path)
+	s, ok := l.source(l.path)
 	if !ok {
 		return
 	}
@@ -121,10 +149,13 @@ func (l *loader) gateway(path string) {
 	if _, err := os.Lstat(g.config.State); !errors.Is(err, os.ErrNotExist) {
 		l.guard.folder(g.config.State)
 	}
-	if g.revoked != "" {
-		l.revoked(g.revoked)
+	if g.config.revokedFile != "" {
+		l.revoked(g.config.revokedFile)
 	}
-	l.protect(g)
+	l.protect(l.config)
+	if l.running != nil {
+		l.protect(l.running)
+	}
 }
 
 func (l *loader) revoked(path string) {
@@ -135,8 +166,8 @@ func (l *loader) revoked(path string) {
 }
 
 // protect keeps rules away from everything that the gateway itself trusts.
-func (l *loader) protect(g *gatewayFile) {
-	c, p := l.config, l.protected
+func (l *loader) protect(c *Config) {
+	p := l.protected
 	if c.State != "" {
 		p.protect(c.State, "the gateway's state")
 	}
@@ -150,8 +181,8 @@ func (l *loader) protect(g *gatewayFile) {
 	for _, file := range c.Programs.programFiles() {
 		p.protectFile(file, "the folder of a program")
 	}
-	if g.revoked != "" {
-		p.protectFile(g.revoked, "the folder of the revocation list")
+	if c.revokedFile != "" {
+		p.protectFile(c.revokedFile, "the folder of the revocation list")
 	}
 	for _, d := range c.Audit.Send {
 		for _, file := range d.files() {
@@ -160,32 +191,76 @@ func (l *loader) protect(g *gatewayFile) {
 	}
 }
 
-// clients reads every client, ordered by name, also where the gateway's own file
-// had faults: they are better known at once.
-func (l *loader) clients() {
+// readClients reads every client, ordered by name, also where the gateway's own
+// file had faults: they are better known at once.
+func (l *loader) readClients() {
+	if l.config == nil || l.config.ClientsDir == "" {
+		return
+	}
 	h := host{zone: l.zone, borg2: l.flawed || l.config.Programs.Borg2 != "", users: l.users, protected: l.protected}
-	var files []*clientFile
 	for _, path := range l.clientFiles() {
-		if s, ok := l.clientSource(path); ok {
-			files = append(files, readClient(s, h))
+		if f := l.client(path, h); f != nil {
+			l.files = append(l.files, f)
 		}
 	}
-	slices.SortFunc(files, func(a, b *clientFile) int { return cmp.Compare(a.client.Name, b.client.Name) })
-	for _, f := range files {
-		l.config.Clients = append(l.config.Clients, f.client)
+	slices.SortFunc(l.files, func(a, b *clientFile) int { return cmp.Compare(a.client.Name, b.client.Name) })
+	l.config.Clients = make([]registry.Client, len(l.files))
+	for i, f := range l.files {
+		l.config.Clients[i] = f.client
 	}
-	l.conflicts(files)
 }
 
-func (l *loader) clientSource(path string) (*source, bool) {
-	switch {
-	case path != l.added:
-		return l.source(path)
-	case len(l.addedData) > maxFile:
-		l.report.tooLarge(path)
-		return nil, false
+// client returns the file of a client, as it is known or as it is read now, or nil
+// where it cannot be read.
+func (l *loader) client(path string, h host) *clientFile {
+	if path == l.added {
+		return l.addedClient(h)
 	}
-	return newSource(path, l.addedData, &l.report)
+	at, there := stampOf(path)
+	known, ok := l.known[path]
+	if ok && there && known.stamp == at && known.settled {
+		return l.knownClient(path, known)
+	}
+	faults := len(l.report.problems)
+	data, readable := l.guard.read(path)
+	if !readable {
+		return nil
+	}
+	now := reading{stamp: at, settled: at.settledAt(l.now()), sum: sha256.Sum256(data)}
+	if ok && known.sum == now.sum && len(l.report.problems) == faults {
+		now.file = known.file
+		return l.knownClient(path, now)
+	}
+	l.fresh++
+	l.hash[path] = now.sum
+	s, ok := newSource(path, data, &l.report)
+	if !ok {
+		return nil
+	}
+	now.file = readClient(s, h)
+	if there && len(l.report.problems) == faults {
+		l.read[path] = now
+	}
+	return now.file
+}
+
+// knownClient returns a file that has not changed.
+func (l *loader) knownClient(path string, r reading) *clientFile {
+	r.file.report = &l.report
+	l.hash[path] = r.sum
+	l.read[path] = r
+	return r.file
+}
+
+func (l *loader) addedClient(h host) *clientFile {
+	if len(l.addedData) > maxFile {
+		l.report.tooLarge(l.added)
+		return nil
+	}
+	if s, ok := newSource(l.added, l.addedData, &l.report); ok {
+		return readClient(s, h)
+	}
+	return nil
 }
 
 // clientFiles lists the files of the clients.
@@ -230,13 +305,15 @@ func (l *loader) isClientFile(folder, name string) bool {
 
 // conflicts complains about keys and principals that do not say which client is
 // meant.
-func (l *loader) conflicts(files []*clientFile) {
+func (l *loader) conflicts() {
+	set, err := registry.New(l.config.Clients)
+	l.config.set = set
 	var found registry.Conflicts
-	if _, err := registry.New(l.config.Clients); !errors.As(err, &found) {
+	if !errors.As(err, &found) {
 		return
 	}
 	for _, c := range found {
-		first, second := files[c.First.Client], files[c.Second.Client]
+		first, second := l.files[c.First.Client], l.files[c.Second.Client]
 		at, remedy := second.markOfConflict(c.Kind, c.Second), "keep one"
 		if first != second {
 			remedy = fmt.Sprintf("remove it here or from %s, or give both clients a login of their own",

@@ -61,6 +61,8 @@ func TestDefaults(t *testing.T) {
 		SessionsPerConnection: 10,
 		Door:                  defaultDoor(),
 		Hash:                  cfg.Hash,
+		Clients:               []registry.Client{},
+		set:                   cfg.set,
 		uid:                   os.Geteuid(),
 	}
 	if !reflect.DeepEqual(cfg, want) {
@@ -120,8 +122,11 @@ log: {level: debug}
 				Exempt: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("2001:db8::1/128")},
 			},
 		},
-		Hash: cfg.Hash,
-		uid:  os.Geteuid(),
+		Hash:        cfg.Hash,
+		Clients:     []registry.Client{},
+		set:         cfg.set,
+		revokedFile: w.path("revoked_keys"),
+		uid:         os.Geteuid(),
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("loaded\n%+v, want\n%+v", cfg, want)

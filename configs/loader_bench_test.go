@@ -1,0 +1,91 @@
+package configs
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// many writes the files of n clients, as old as files usually are.
+func (w *world) many(n int) {
+	for i := range n {
+		w.nth(i, false)
+	}
+}
+
+func (w *world) nth(i int, disabled bool) {
+	w.client(nthName(i), fmt.Sprintf("keys:\n  - %s\nfrom: [192.168.1.0/24]\nexpires: 2999-06-30\ndisabled: %t\nallow:\n"+
+		"  - rsync: /nowhere/%d\n    delete: false\n  - borg: /nowhere/%d.borg\n    append_only: true\nexpect: 26h\n",
+		numberedKey(w.t, i), disabled, i, i))
+}
+
+func nthName(i int) string { return fmt.Sprintf("client%06d", i) }
+
+// later is a loader for which every file has been left alone for long.
+func (w *world) later() *Loader {
+	l := newLoader(w.path("postern.yaml"), w.options())
+	l.now = func() time.Time { return time.Now().Add(time.Hour) }
+	return l
+}
+
+func BenchmarkLoader(b *testing.B) {
+	const clients = 10_000
+	w := newWorld(b)
+	w.many(clients)
+	l := w.later()
+	load := func(b *testing.B) {
+		if _, err := l.Load(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("whole", func(b *testing.B) {
+		for b.Loop() {
+			l.Forget()
+			load(b)
+		}
+	})
+	b.Run("one changed", func(b *testing.B) {
+		load(b)
+		for i := 0; b.Loop(); i++ {
+			w.nth(17, i%2 == 0)
+			load(b)
+		}
+	})
+	b.Run("none changed", func(b *testing.B) {
+		for b.Loop() {
+			load(b)
+		}
+	})
+}
+
+// BenchmarkMemory says what is in use once the clients are loaded, and has been
+// reloaded with one changed. POSTERN_BENCH_CLIENTS is how many there are.
+func BenchmarkMemory(b *testing.B) {
+	clients, err := strconv.Atoi(os.Getenv("POSTERN_BENCH_CLIENTS"))
+	if err != nil {
+		b.Skip("set POSTERN_BENCH_CLIENTS, such as to 100000")
+	}
+	w := newWorld(b)
+	w.many(clients)
+	l := w.later()
+	var configs [2]*Config
+	for i := range configs {
+		w.nth(17, i == 1)
+		if configs[i], err = l.Load(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+	}
+	var peak, kept runtime.MemStats
+	runtime.ReadMemStats(&peak)
+	runtime.GC()
+	runtime.ReadMemStats(&kept)
+	b.ReportMetric(float64(peak.Sys)/(1<<20), "MiB-of-system")
+	b.ReportMetric(float64(kept.HeapAlloc)/(1<<20), "MiB-kept")
+	runtime.KeepAlive(configs)
+	runtime.KeepAlive(l)
+}
