@@ -99,7 +99,9 @@ func (c *connection) review() {
 	default:
 		c.standing.Store(&who)
 		for _, g := range c.grants.all() {
-			g.review(who.Client)
+			client := who.Client
+			client.Rules = slices.Clone(client.Rules)
+			g.review(client)
 		}
 	}
 }
@@ -112,6 +114,8 @@ type grant struct {
 	// of the rules can lead to another one.
 	tree     *remembering
 	decision policy.Decision
+	// home is what relative paths were relative to.
+	home policy.Rule
 }
 
 // enrol puts the grant where reviews find it, until leave is called.
@@ -124,10 +128,30 @@ func (g *grant) enrol() (leave func()) {
 
 // review ends the session unless the rules of the client still allow as much.
 func (g *grant) review(client registry.Client) {
+	// A rule that was put before the others does not move what runs.
+	slices.SortStableFunc(client.Rules, func(a, b policy.Rule) int { return g.isHome(b) - g.isHome(a) })
 	d := decide(client, g.session.server.config.Host, g.request, g.tree)
 	if what := d.TakesBack(g.decision); what != "" {
 		g.session.cancel(&revocation{what})
 	}
+}
+
+// isHome is 1 for the rule that relative paths were relative to, and else 0.
+func (g *grant) isHome(r policy.Rule) int {
+	if r.Tool == g.home.Tool && r.Path == g.home.Path {
+		return 1
+	}
+	return 0
+}
+
+// homeOf returns the rule that the relative paths of a tool are relative to.
+func homeOf(c registry.Client, tool policy.Tool) policy.Rule {
+	for _, r := range c.Rules {
+		if r.Tool == tool {
+			return r
+		}
+	}
+	return policy.Rule{}
 }
 
 // roll is who is there at the moment. The zero value is empty.

@@ -195,6 +195,11 @@ func TestGrowthTouchesNothing(t *testing.T) {
 			c.Rules = append(c.Rules, policy.Rule{Tool: policy.Borg, Path: "/srv/borg", Access: policy.ReadWrite})
 		},
 		func(c *registry.Client) {
+			before := w.rule()
+			before.Path = "/srv/before"
+			c.Rules = append([]policy.Rule{before}, c.Rules...)
+		},
+		func(c *registry.Client) {
 			c.From, c.Expires = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, time.Now().Add(time.Hour)
 		},
 	} {

@@ -79,6 +79,7 @@ func (g *grant) decide(command string, input *bufio.Reader) ([]string, policy.De
 	}
 	g.request = request
 	g.decision = decide(who.Client, server.config.Host, request, g.tree)
+	g.home = homeOf(who.Client, g.decision.Tool)
 	return arguments, g.decision
 }
 
