@@ -7,11 +7,35 @@ import (
 )
 
 // PolicyLoaded records the files that a gateway goes by from now on: the hash of
-// all of them, and how many clients and rules they make.
-func (t *Trail) PolicyLoaded(hash string, clients, rules int) error {
-	return t.record(zerolog.InfoLevel, "policy loaded", binding, func(e *zerolog.Event) {
+// all of them, and how many clients and rules they make. The keys in waiting are
+// those of its own file that it goes by only when it starts anew.
+func (t *Trail) PolicyLoaded(hash string, clients, rules int, waiting []string) error {
+	return t.record(zerolog.InfoLevel, loadedEvent, binding, func(e *zerolog.Event) {
 		e.Str("policy", hash).Int("clients", clients).Int("rule_count", rules)
+		if len(waiting) > 0 {
+			e.Strs("next_start", waiting)
+		}
 	})
+}
+
+// The names of what became of files.
+const (
+	loadedEvent   = "policy loaded"
+	unloadedEvent = "policy refused"
+)
+
+// Unloaded returns the record of the newest files, where a gateway refused them and
+// goes by those before if it runs; nil where it has loaded them.
+func Unloaded(dir string) (*Record, error) {
+	refused, err := Newest(dir, Query{Event: unloadedEvent}, 1)
+	if err != nil || len(refused) == 0 {
+		return nil, err
+	}
+	loaded, err := Newest(dir, Query{Event: loadedEvent}, 1)
+	if err != nil || len(loaded) > 0 && loaded[0].Number > refused[0].Number {
+		return nil, err
+	}
+	return &refused[0], nil
 }
 
 // shownProblems is how many problems of a policy the trail keeps: the others are
@@ -21,7 +45,7 @@ const shownProblems = 5
 // PolicyRefused records files that a gateway does not go by, and what is wrong
 // with them, each problem with its place.
 func (t *Trail) PolicyRefused(problems []string) error {
-	return t.record(zerolog.ErrorLevel, "policy refused", binding, func(e *zerolog.Event) {
+	return t.record(zerolog.ErrorLevel, unloadedEvent, binding, func(e *zerolog.Event) {
 		e.Int("count", len(problems))
 		foreignWords(e, "problems", problems[:min(len(problems), shownProblems)])
 	})

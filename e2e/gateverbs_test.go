@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -28,6 +29,8 @@ func gateVerbs() map[string]verb {
 		"serve-again":  plain(verbServeAgain),
 		"log-server":   plain(verbLogServer),
 		"end-server":   plain(verbEndServer),
+		"hang-up":      plain(verbHangUp),
+		"unlogged":     plain(verbUnlogged),
 		"no-server":    plain(verbNoServer),
 		"disk":         plain(verbDisk),
 		"fill-disk":    plain(verbFillDisk),
@@ -82,6 +85,22 @@ func verbEndServer(_ *testscript.TestScript, w *world, _ []string) error {
 		return err
 	}
 	p.over = true
+	return nil
+}
+
+// verbHangUp: hang-up has the gateway read its files again.
+func verbHangUp(_ *testscript.TestScript, w *world, _ []string) error {
+	return w.server.(*postern).cmd.Process.Signal(syscall.SIGHUP)
+}
+
+// verbUnlogged: unlogged TEXT... fails when there is a record of the gateway with all
+// of them by now.
+func verbUnlogged(_ *testscript.TestScript, w *world, args []string) error {
+	for line := range strings.Lines(w.server.(*postern).log.tail(1 << 20)) {
+		if !slices.ContainsFunc(args, func(text string) bool { return !strings.Contains(line, text) }) {
+			return fmt.Errorf("%q is on record: %s", args, line)
+		}
+	}
 	return nil
 }
 

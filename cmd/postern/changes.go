@@ -63,9 +63,5 @@ func recordRefusal(state string, problems configs.Problems) error {
 	if err != nil {
 		return err
 	}
-	words := make([]string, len(problems))
-	for i, p := range problems {
-		words[i] = p.Brief()
-	}
-	return errors.Join(trail.PolicyRefused(words), trail.Close())
+	return errors.Join(trail.PolicyRefused(problemWords(problems)), trail.Close())
 }

@@ -17,8 +17,8 @@ func newClient(a *app) *cobra.Command {
 		`Client shows and changes which clients there are. Each is one file in the clients
 folder, which you may as well write by hand.
 
-A gateway that runs reads the files at its start: restart it after a change. Each
-change is put on record (postern audit --event "administrative change"), with who
+A gateway that runs goes by a change within a second, and ends the sessions that are
+no longer allowed. Each change is put on record (postern audit --event "administrative change"), with who
 made it; one that cannot be is not made.`)
 	cmd.AddCommand(newClientAdd(a), newClientList(a), newClientShow(a),
 		newClientSwitch(a, true), newClientSwitch(a, false), newClientRemove(a))
@@ -45,12 +45,15 @@ func (a *app) alter(name, verb string, change func(file string) error) error {
 	return a.changed(changed{name, client.Where, verb + "d"})
 }
 
+// takesEffect says when a change of a client does.
+const takesEffect = "A gateway that runs goes by this within a second."
+
 func (a *app) changed(c changed) error {
 	if err := a.result(c, func(w io.Writer) { fmt.Fprintf(w, "%s %s\n", c.Action, c.File) }); err != nil {
 		return err
 	}
 	if !a.json {
-		a.hint("A gateway that runs goes on as before until it is restarted.")
+		a.hint(takesEffect)
 	}
 	return nil
 }

@@ -223,7 +223,7 @@ func (a *app) howToUse(c *configs.Config, spec configs.ClientSpec) {
 			a.hint("Before that, here: %s", todo)
 		}
 	}
-	a.hint("A gateway that runs learns of the client when it is restarted.")
+	a.hint(takesEffect)
 }
 
 // folderCommand is what to type before the rule can serve anybody: its folder

@@ -29,8 +29,15 @@ func newServe(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
-		Long: `Serve runs the gateway until it gets SIGTERM or SIGINT. It reads the files once,
-at its start.
+		Long: `Serve runs the gateway until it gets SIGTERM or SIGINT.
+
+A change of the clients' files, of certificates or of the revocation list takes
+effect within a second; on a network share, whose changes the kernel does not tell,
+within some seconds. SIGHUP has all files read again at once. They are taken whole
+or not at all: where something is wrong with one, the gateway goes on by those
+before, and says so ("policy refused"). Sessions that are no longer allowed end, and
+their clients read why; all others go on. Other keys of postern.yaml take effect at
+the next start; "policy loaded" names those that wait for it (next_start).
 
 What happens is written to standard error: one line of JSON for each event, or
 lines for people when that is a terminal. "gateway started" says what is served.
@@ -53,13 +60,11 @@ in the configuration says.`,
 func (a *app) serve(ctx context.Context, listen []string) error {
 	// What the gateway itself writes is nobody else's business.
 	syscall.Umask(0o077)
-	c, err := configs.Load(a.config)
+	loader := configs.NewLoader(a.config)
+	c, err := loader.Load()
 	if err != nil {
 		a.refused(err)
 		return err
-	}
-	if len(listen) > 0 {
-		c.Listen = listen
 	}
 	held, err := confinement(c.Sandbox, ability())
 	if err != nil {
@@ -86,7 +91,12 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 	if err != nil {
 		return errors.Join(err, trail.Close())
 	}
-	err = a.serveWith(ctx, c, found, held, trail)
+	if len(listen) == 0 {
+		listen = c.Listen
+	}
+	r := newReloader(loader, c, trail)
+	err = a.serveWith(ctx, r, listen, found, held)
+	r.watcher.Close()
 	sending.Stop()
 	return errors.Join(err, trail.Close())
 }
@@ -103,20 +113,21 @@ func trailRemedy(err error) string {
 }
 
 // serveWith serves, and records that it began and ended.
-func (a *app) serveWith(ctx context.Context, c *configs.Config, found tools, held sandbox.Level, trail *audit.Trail) error {
-	d := doorOf(c.Door)
+func (a *app) serveWith(ctx context.Context, r *reloader, listen []string, found tools, held sandbox.Level) error {
+	c, trail, d := r.started, r.trail, doorOf(r.started.Door)
 	server, keys, err := newGateway(c, found, held, trail, d)
 	if err != nil {
 		return err
 	}
-	listeners, err := listenOn(ctx, c.Listen)
+	r.server = server
+	listeners, err := listenOn(ctx, listen)
 	if err != nil {
 		return err
 	}
 	// What changed while no gateway ran comes before what it led to.
 	err = trail.TakeNotes()
 	if err == nil {
-		err = trail.PolicyLoaded(c.Hash, len(c.Clients), countRules(c.Clients))
+		err = trail.PolicyLoaded(c.Hash, len(c.Clients), countRules(c.Clients), nil)
 	}
 	if err == nil {
 		err = trail.GatewayStarted(posture(c, found, held, keys, listeners))
@@ -124,10 +135,11 @@ func (a *app) serveWith(ctx context.Context, c *configs.Config, found tools, hel
 	if err != nil {
 		return err
 	}
-	stop, leave := startNoting(ctx, trail), a.startKeeping(ctx, d, c.State)
+	beside := []func(){startNoting(ctx, trail), a.startKeeping(ctx, d, c.State), r.start(ctx)}
 	err = server.Serve(ctx, listeners...)
-	stop()
-	leave()
+	for _, stop := range beside {
+		stop()
+	}
 	return errors.Join(err, trail.GatewayStopped(reason(ctx, err)))
 }
 
@@ -145,16 +157,12 @@ func newGateway(c *configs.Config, found tools, held sandbox.Level, trail *audit
 	if err != nil {
 		return nil, nil, err
 	}
-	set, err := registry.New(c.Clients)
-	if err != nil {
-		return nil, nil, err
-	}
 	trust := trustOf(c)
 	host := found.host(c, held)
 	host.BorgHostID = borgHostID(keys[0].PublicKey())
 	// The version is not told to peers: only who may come in needs to know.
 	server, err := gateway.New(gateway.Config{
-		HostKeys: keys, Clients: registry.NewStore(set), Host: host, Confinement: held, Trail: trail, Files: audit.Detail(c.Audit.Files),
+		HostKeys: keys, Clients: registry.NewStore(c.Set()), Host: host, Confinement: held, Trail: trail, Files: audit.Detail(c.Audit.Files),
 		Authorities: trust.Authorities, Revocations: trust.Revocations,
 		SessionsPerConnection: c.SessionsPerConnection, Door: d,
 	})

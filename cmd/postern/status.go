@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/audit"
+	"postern/configs"
 	"postern/registry"
 )
 
@@ -65,6 +66,9 @@ A backup is an rsync push that ended well and was no dry run, or a borg session 
 wrote an archive; a probe, a pull, a check or a compaction is none. For borg the
 size is what was sent to be stored.
 
+Files that the gateway has refused, so that it goes on by those before, are told on
+standard error.
+
 The exit status is 1 when a client is overdue, so that cron or a monitor can tell.`,
 		Example: `  postern status
   postern status --client laptop
@@ -80,6 +84,9 @@ The exit status is 1 when a client is overdue, so that cron or a monitor can tel
 
 func (a *app) backupStatus(dir, only string, now time.Time) error {
 	c, err := a.load()
+	if dir == "" {
+		a.warnUnloaded(c)
+	}
 	if err != nil {
 		return err
 	}
@@ -111,6 +118,24 @@ func (a *app) backupStatus(dir, only string, now time.Time) error {
 		return errNo
 	}
 	return nil
+}
+
+// warnUnloaded says so where the newest files were refused by the gateway, also where
+// they cannot be loaded, which nil stands for.
+func (a *app) warnUnloaded(c *configs.Config) {
+	state := configs.StateFolder(a.config)
+	if c != nil {
+		state = c.State
+	}
+	if state == "" {
+		return
+	}
+	refused, err := audit.Unloaded(auditFolder(state))
+	if err != nil || refused == nil {
+		return // a trail that cannot be read is said elsewhere
+	}
+	a.hint("postern: warning: the files were refused at %s; a gateway that runs goes by those before: %s",
+		localTime(refused.Time), plain(strings.Join(refused.Problems, "; ")))
 }
 
 // statusOf is what is to be said of a client with these backups, the oldest first.

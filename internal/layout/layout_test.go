@@ -111,6 +111,7 @@ func owners() map[string][]string {
 		"github.com/spf13/cobra":        {"cmd/postern"},
 		"github.com/rs/zerolog":         {"audit", "cmd/postern", "gateway"},
 		"os/exec":                       {"cmd/postern", "sandbox"},
+		"github.com/fsnotify/fsnotify":  {}, // internal/watch
 		"github.com/mattn/go-isatty":    {},
 		"github.com/mattn/go-colorable": {},
 	}

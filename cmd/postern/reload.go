@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"postern/audit"
+	"postern/configs"
+	"postern/gateway"
+	"postern/internal/watch"
+)
+
+const (
+	// pollPause is how often a gateway looks whether files have changed, for what
+	// the kernel does not tell: changes on a network share.
+	pollPause = 5 * time.Second
+	// secondLook is how long after a change that would take something away, or
+	// that is no good, the files are looked at once more: some editors remove a
+	// file before they write it anew.
+	secondLook = 200 * time.Millisecond
+)
+
+// reloader has a gateway go by its files as they change.
+type reloader struct {
+	loader *configs.Loader
+	server *gateway.Server
+	trail  *audit.Trail
+	// started is what the gateway started with, and current what it goes by.
+	started, current *configs.Config
+	// refused is what is wrong with the files that it does not go by; "" where
+	// it goes by the newest.
+	refused string
+	// owed is a record that could not be written yet; nil where there is none.
+	owed func() error
+	// asked gets a value when somebody wants all files to be read again.
+	asked   <-chan os.Signal
+	watcher *watch.Watcher
+	poll    time.Duration
+}
+
+// newReloader returns a reloader of what was loaded at the start, for which a server
+// is still to be named. From now on SIGHUP does not end the process. The watcher is the
+// caller's to close.
+func newReloader(loader *configs.Loader, c *configs.Config, trail *audit.Trail) *reloader {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	return &reloader{loader: loader, trail: trail, started: c, current: c, asked: asked, watcher: watch.New(), poll: pollPause}
+}
+
+// start looks for changes until stop is called.
+func (r *reloader) start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var reloading sync.WaitGroup
+	reloading.Go(func() { r.run(ctx) })
+	return func() {
+		cancel()
+		reloading.Wait()
+	}
+}
+
+func (r *reloader) run(ctx context.Context) {
+	ticker := time.NewTicker(r.poll)
+	defer ticker.Stop()
+	// What changed since the gateway started comes to light with the first look.
+	for again := false; ; {
+		r.watcher.Watch(r.current.Folders()...)
+		r.reload(ctx, again)
+		again = false
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.asked:
+			r.loader.Forget()
+			again = true
+		case <-r.watcher.Changed():
+		case <-ticker.C:
+		}
+	}
+}
+
+// reload goes by the files as they are now, whole or not at all. What has not changed
+// is recorded again only if somebody asked.
+func (r *reloader) reload(ctx context.Context, again bool) {
+	if r.owed != nil && r.owed() == nil {
+		r.owed = nil
+	}
+	c, err := r.look(ctx)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		if text := err.Error(); again || text != r.refused {
+			r.refused = text
+			r.record(func() error { return r.trail.PolicyRefused(problemWords(err)) })
+		}
+	case again || r.refused != "" || c.Hash != r.current.Hash:
+		r.refused = ""
+		waiting := r.started.NextStart(c)
+		r.record(func() error { return r.trail.PolicyLoaded(c.Hash, len(c.Clients), countRules(c.Clients), waiting) })
+		r.current = c
+		r.server.Replace(c.Set(), trustOf(c))
+	}
+}
+
+// look loads the files, and once more where that takes something away.
+func (r *reloader) look(ctx context.Context) (*configs.Config, error) {
+	c, err := r.loader.Load()
+	if err != nil && err.Error() == r.refused || err == nil && !lacks(c, r.current) {
+		return c, err
+	}
+	select {
+	case <-time.After(secondLook):
+	case <-ctx.Done():
+	}
+	return r.loader.Load()
+}
+
+// lacks reports whether a client is gone.
+func lacks(c, before *configs.Config) bool {
+	if c == before {
+		return false
+	}
+	for _, client := range before.Clients {
+		if _, ok := c.Set().Client(client.Name); !ok {
+			return true
+		}
+	}
+	return false
+}
+
+// record writes a record, or owes it: what keeps records from being written must not
+// keep a key that was removed in use. It is the newest that is owed.
+func (r *reloader) record(write func() error) {
+	r.owed = nil
+	if write() != nil {
+		r.owed = write
+	}
+}
+
+// problemWords are what is wrong with the files, each with its place.
+func problemWords(err error) []string {
+	var problems configs.Problems
+	if !errors.As(err, &problems) {
+		return []string{err.Error()}
+	}
+	words := make([]string, len(problems))
+	for i, p := range problems {
+		words[i] = p.Brief()
+	}
+	return words
+}

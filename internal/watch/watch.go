@@ -1,0 +1,97 @@
+// Package watch tells that something in some folders may have changed, as far as
+// the kernel tells. It is not told of everything: of what others do on a network
+// share, for one. Whoever must know looks by themselves now and then.
+package watch
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+const (
+	// quiet is how long nothing must have happened before it is told: editors
+	// and commands write a file in several steps.
+	quiet = 50 * time.Millisecond
+	// longest is how long it is put off at most.
+	longest = 250 * time.Millisecond
+)
+
+// Watcher watches folders, not what is in the folders below them. Close ends it.
+type Watcher struct {
+	kernel  *fsnotify.Watcher // nil where the kernel gives none
+	changed chan struct{}
+	telling sync.WaitGroup
+}
+
+// New returns a watcher of no folder. Where the kernel gives no notifications, it
+// never tells anything.
+func New() *Watcher {
+	w := &Watcher{changed: make(chan struct{}, 1)}
+	kernel, err := fsnotify.NewWatcher()
+	if err != nil {
+		return w
+	}
+	w.kernel = kernel
+	w.telling.Go(w.tell)
+	return w
+}
+
+// Changed gets a value after something may have changed.
+func (w *Watcher) Changed() <-chan struct{} { return w.changed }
+
+// Watch watches these folders from now on, and no others. One that cannot be watched,
+// or was put in the place of another, is tried again with the next call.
+func (w *Watcher) Watch(folders ...string) {
+	if w.kernel == nil {
+		return
+	}
+	for _, old := range w.kernel.WatchList() {
+		if !slices.Contains(folders, old) {
+			_ = w.kernel.Remove(old) // it is gone where that fails
+		}
+	}
+	for _, folder := range folders {
+		_ = w.kernel.Add(folder) // the caller looks by itself, too
+	}
+}
+
+// Close ends the watcher. Changed gets nothing any more.
+func (w *Watcher) Close() {
+	if w.kernel != nil {
+		_ = w.kernel.Close() // it only fails when it was closed before
+	}
+	w.telling.Wait()
+}
+
+// tell puts what happens together until it is quiet.
+func (w *Watcher) tell() {
+	var since time.Time
+	timer := time.NewTimer(longest)
+	timer.Stop()
+	for {
+		select {
+		case _, ok := <-w.kernel.Events:
+			if !ok {
+				timer.Stop()
+				return
+			}
+			if since.IsZero() {
+				since = time.Now()
+			}
+			timer.Reset(min(quiet, longest-time.Since(since)))
+		case _, ok := <-w.kernel.Errors:
+			if ok { // too much happened to be told one by one
+				timer.Reset(quiet)
+			}
+		case <-timer.C:
+			since = time.Time{}
+			select {
+			case w.changed <- struct{}{}:
+			default: // nobody has taken the last one yet
+			}
+		}
+	}
+}

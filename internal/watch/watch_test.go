@@ -1,0 +1,103 @@
+package watch_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"postern/internal/watch"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func told(t *testing.T, w *watch.Watcher, what string) {
+	t.Helper()
+	select {
+	case <-w.Changed():
+	case <-time.After(10 * time.Second):
+		t.Fatalf("nothing was told of: %s", what)
+	}
+}
+
+func TestWatch(t *testing.T) {
+	folder, other := t.TempDir(), t.TempDir()
+	w := watch.New()
+	defer w.Close()
+	w.Watch(folder, filepath.Join(folder, "missing"))
+	file := filepath.Join(folder, "laptop.yaml")
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"a new file", func() error { return os.WriteFile(file, []byte("a"), 0o600) }},
+		{"a changed file", func() error { return os.WriteFile(file, []byte("b"), 0o600) }},
+		{"a file in the place of another", func() error { return replace(file) }},
+		{"a mode", func() error { return os.Chmod(file, 0o640) }},
+		{"a removed file", func() error { return os.Remove(file) }},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		told(t, w, step.what)
+	}
+	// A folder in the place of another is watched from the next call on.
+	if err := os.Rename(folder, folder+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.Watch(folder, other)
+	drain(w)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told(t, w, "a file in the new folder")
+	if err := os.WriteFile(filepath.Join(other, "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told(t, w, "a file in another folder")
+}
+
+// replace does what editors do.
+func replace(file string) error {
+	if err := os.WriteFile(file+".new", []byte("c"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+func drain(w *watch.Watcher) {
+	for {
+		select {
+		case <-w.Changed():
+		case <-time.After(time.Second):
+			return
+		}
+	}
+}
+
+// Many changes in a row are told at once, but not only once all are over.
+func TestManyAtOnce(t *testing.T) {
+	folder := t.TempDir()
+	w := watch.New()
+	defer w.Close()
+	w.Watch(folder)
+	count := 0
+	for begun := time.Now(); time.Since(begun) < time.Second; {
+		if err := os.WriteFile(filepath.Join(folder, "a"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-w.Changed():
+			count++
+		default:
+		}
+	}
+	if count < 1 || count > 10 {
+		t.Errorf("told %d times in a second of changes without a pause", count)
+	}
+}
