@@ -5,6 +5,9 @@ import "reflect"
 // paths are those of the programs, whichever are named.
 func (p Programs) paths() [3]string { return [3]string{p.Rsync, p.Borg, p.Borg2} }
 
+// connection is what the key of that name says.
+func (c *Config) connection() any { return []any{c.SessionsPerConnection, c.Door} }
+
 // NextStart returns the keys of the gateway's own file that say something else in
 // files that were loaded later, and that a gateway goes by only when it starts. All
 // others it goes by at once: the clients, the folder that they are in, and
@@ -22,7 +25,7 @@ func (c *Config) NextStart(later *Config) []string {
 		{"aliases", c.Programs.Aliases, later.Programs.Aliases},
 		{"audit", c.Audit, later.Audit},
 		{"sandbox", c.Sandbox, later.Sandbox},
-		{"connection", connection(c), connection(later)},
+		{"connection", c.connection(), later.connection()},
 		{"log", c.LogLevel, later.LogLevel},
 	} {
 		if !reflect.DeepEqual(k.then, k.thus) {
