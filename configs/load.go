@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ type options struct {
 	running *Config
 	// known are the clients' files that need not be read again where they have
 	// not changed, by their paths; nil is none.
-	known map[string]reading
+	known map[string]*reading
 	now   func() time.Time
 }
 
@@ -89,7 +90,7 @@ type loader struct {
 	// files are those of the clients, ordered by name; read are those of them
 	// that can be known from now on, and fresh is how many were not known.
 	files []*clientFile
-	read  map[string]reading
+	read  map[string]*reading
 	fresh int
 }
 
@@ -109,7 +110,11 @@ func newLoad(path string, o options) (*loader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load %q: %w", path, err)
 	}
-	l := &loader{options: o, path: absolute, protected: newProtected(), hash: contentHash{}, read: map[string]reading{}}
+	l := &loader{
+		options: o, path: absolute, protected: newProtected(),
+		hash: contentHash{}, read: make(map[string]*reading, len(o.known)),
+		files: make([]*clientFile, 0, len(o.known)),
+	}
 	l.guard = newGuard(o.uid, &l.report)
 	return l, nil
 }
@@ -121,6 +126,9 @@ func (l *loader) result() (*Config, error) {
 	}
 	if err := l.report.err(); err != nil {
 		return nil, err
+	}
+	for path, r := range l.read {
+		l.hash[path] = r.sum
 	}
 	l.config.Hash = l.hash.sum()
 	l.config.uid = l.uid
@@ -226,28 +234,27 @@ func (l *loader) client(path string, h host) *clientFile {
 	if !readable {
 		return nil
 	}
-	now := reading{stamp: at, settled: at.settledAt(l.now()), sum: sha256.Sum256(data)}
+	now := &reading{stamp: at, settled: at.settledAt(l.now()), sum: sha256.Sum256(data)}
 	if ok && known.sum == now.sum && len(l.report.problems) == faults {
 		now.file = known.file
 		return l.knownClient(path, now)
 	}
 	l.fresh++
-	l.hash[path] = now.sum
 	s, ok := newSource(path, data, &l.report)
 	if !ok {
 		return nil
 	}
 	now.file = readClient(s, h)
 	if there && len(l.report.problems) == faults {
+		now.file.paths, now.file.host = nil, host{} // of use while it is read
 		l.read[path] = now
 	}
 	return now.file
 }
 
 // knownClient returns a file that has not changed.
-func (l *loader) knownClient(path string, r reading) *clientFile {
+func (l *loader) knownClient(path string, r *reading) *clientFile {
 	r.file.report = &l.report
-	l.hash[path] = r.sum
 	l.read[path] = r
 	return r.file
 }
@@ -343,7 +350,7 @@ func (h contentHash) add(path string, data []byte) { h[path] = sha256.Sum256(dat
 func (h contentHash) sum() string {
 	lines := make([]string, 0, len(h))
 	for path, sum := range h {
-		lines = append(lines, fmt.Sprintf("%x %q", sum, path))
+		lines = append(lines, hex.EncodeToString(sum[:])+" "+strconv.Quote(path))
 	}
 	slices.Sort(lines)
 	all := sha256.Sum256([]byte(strings.Join(lines, "\n")))

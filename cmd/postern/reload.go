@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"postern/configs"
 	"postern/gateway"
 	"postern/internal/watch"
+	"postern/registry"
 )
 
 const (
@@ -124,12 +127,11 @@ func lacks(c, before *configs.Config) bool {
 	if c == before {
 		return false
 	}
-	for _, client := range before.Clients {
-		if _, ok := c.Set().Client(client.Name); !ok {
-			return true
-		}
-	}
-	return false
+	byName := func(a registry.Client, name string) int { return cmp.Compare(a.Name, name) }
+	return slices.ContainsFunc(before.Clients, func(client registry.Client) bool {
+		_, found := slices.BinarySearchFunc(c.Clients, client.Name, byName)
+		return !found
+	})
 }
 
 // record writes a record, or owes it: what keeps records from being written must not
