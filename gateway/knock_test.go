@@ -51,18 +51,18 @@ func strict(config door.Config) func(*world, *clients) {
 
 // Whoever fails often is dropped before any cryptography. Others are not.
 func TestSourceThatFailsIsDropped(t *testing.T) {
-	w := serve(t, "/bin/true", strict(door.Config{}))
+	w := serve(t, "/bin/true", strict(door.Config{Penalties: door.Penalties{AuthFail: time.Minute, Min: 2 * time.Minute}}))
 	const bad = "127.0.0.66"
-	for range 4 {
+	for range 3 { // the first of which is a little less by then
 		if err := w.signIn(bad, newKey(t)); err == nil {
 			t.Fatal("a key that nobody knows was let in")
 		}
 	}
-	w.waitFor("connection refused", 4)
+	w.waitFor("connection refused", 3)
 	if !w.turnedAway(bad) {
 		t.Error("it is served")
 	}
-	if r := w.waitFor("connection refused", 5)[4]; !strings.HasPrefix(r["why"].(string), "127.0.0.66/32 is barred for ") {
+	if r := w.waitFor("connection refused", 4)[3]; !strings.HasPrefix(r["why"].(string), "127.0.0.66/32 is barred for ") {
 		t.Errorf("recorded %v", r)
 	}
 	if err := w.signIn("127.0.0.1", w.key); err != nil {
