@@ -111,13 +111,18 @@ func attemptKind(event, code string) string {
 	return event + ": " + code
 }
 
-// unfold records what was counted in a minute that is over: the busiest sources
-// by themselves, and the rest together. The caller holds the lock.
+// unfold records what was counted in a minute that is over. The caller holds the
+// lock.
 func (t *Trail) unfold() error {
-	now := t.now()
-	if t.folds.sources != nil && !t.folds.over(now) {
+	if t.folds.sources != nil && !t.folds.over(t.now()) {
 		return nil
 	}
+	return t.recordFolds()
+}
+
+// recordFolds records what was counted, and begins to count anew: the busiest
+// sources by themselves, and the rest together. The caller holds the lock.
+func (t *Trail) recordFolds() error {
 	past := t.folds
 	for _, s := range past.sums() {
 		_, err := t.keep(entry{zerolog.WarnLevel, foldedEvent, loose, func(e *zerolog.Event) {
@@ -129,7 +134,7 @@ func (t *Trail) unfold() error {
 		}
 		clear(s.folded) // or it would be told again where the next one fails
 	}
-	t.folds = folds{since: now, sources: map[netip.Prefix]*attempts{}}
+	t.folds = folds{since: t.now(), sources: map[netip.Prefix]*attempts{}}
 	return nil
 }
 

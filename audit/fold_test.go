@@ -13,6 +13,7 @@ import (
 // folded is a record that counts attempts.
 type folded struct {
 	Source  string
+	Since   time.Time
 	Sources int
 	Kinds   []string
 	Times   []int
@@ -103,5 +104,21 @@ func TestFewAttemptsAreRecordedOneByOne(t *testing.T) {
 	}
 	if single, counts := k.count(); single != 100 || len(counts) != 0 {
 		t.Errorf("%d records, %+v", single, counts)
+	}
+}
+
+// What was counted when the trail is closed is told with its own beginning.
+func TestCountsAtTheEnd(t *testing.T) {
+	k := keep(t)
+	began := k.o.Now()
+	for range 100 {
+		if err := k.trail.ConnectionRefused(audit.Connection{Address: "192.0.2.7:50001"}, "left"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.wait(time.Second)
+	k.close()
+	if _, counts := k.count(); total(counts) != 40 || !counts[0].Since.Equal(began) {
+		t.Errorf("%+v, which began at %s", counts, began)
 	}
 }

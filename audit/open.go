@@ -314,8 +314,7 @@ func (t *Trail) Close() error {
 	if t.store == nil {
 		return nil
 	}
-	t.folds.since = time.Time{} // what was counted is recorded now
-	err := errors.Join(t.unfold(), t.resume(), t.checkpoint(), t.store.finish(t.store.file, t.store.size))
+	err := errors.Join(t.recordFolds(), t.resume(), t.checkpoint(), t.store.finish(t.store.file, t.store.size))
 	t.keeper.work.Wait()
 	return errors.Join(err, t.keeper.lock.Close())
 }
