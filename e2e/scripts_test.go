@@ -103,10 +103,12 @@ func chosenManners() []manner {
 var whole = flag.Bool("whole", false, "leave nothing out at any level")
 
 // onlyWhole are the scripts that only -whole repeats: the heaviest, and those that
-// are about SSH, where no child is asked for more than a transfer.
+// are about SSH or the gateway's own files, where no child is asked for more than a
+// transfer.
 var onlyWhole = named("same/one_gib", "same/many_files", "same/thirty_connections", "same/rekey", "same/borg_paths", "same/key_types",
 	"same/dropbear", "same/plink", "same/paramiko", "same/control_master", "gate/certificates", "gate/whoami", "gate/logins", "gate/admission",
-	"gate/nothing_else", "gate/odd_commands", "gate/borg_refused")
+	"gate/nothing_else", "gate/odd_commands", "gate/borg_refused", "gate/changes", "gate/door", "gate/folded", "gate/forged", "gate/full_disk",
+	"gate/reload", "gate/sent", "gate/summary", "gate/trail", "gate/two_gateways")
 
 // TestManners runs every script at every level of confinement, and as the users
 // that a gateway and its children can be. What differs a script says itself, by
