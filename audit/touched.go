@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"container/list"
 	"encoding/json"
 	"path"
 	"regexp"
@@ -94,32 +95,58 @@ func pathNeedle(place string) string {
 // sessionsTouching returns the last n sessions that a record of q.Path belongs to,
 // the newest first.
 func sessionsTouching(dir string, q Query, n int) ([]Session, error) {
-	verdict := q.Verdict
+	if q.Verdict != "" && q.Verdict != "allow" {
+		return nil, nil // nothing was touched then
+	}
 	q.Event, q.Verdict = "", ""
-	var ids []string
+	newest := recent{most: n}
 	err := Scan(dir, q, func(r Record) bool {
-		if len(ids) == 0 || ids[len(ids)-1] != r.Session {
-			ids = append(slices.DeleteFunc(ids, func(id string) bool { return id == r.Session }), r.Session)
-		}
+		newest.add(r.Session)
 		return true
 	})
 	if err != nil {
 		return nil, err
 	}
 	var sessions []Session
-	for _, id := range slices.Backward(ids) {
-		if len(sessions) == n {
-			break
-		}
+	for _, id := range newest.all() {
 		s, err := loadSession(dir, id)
 		if err != nil {
 			return nil, err
 		}
-		if verdict == "" || verdict == s.Decided.Verdict {
-			sessions = append(sessions, s)
-		}
+		sessions = append(sessions, s)
 	}
 	return sessions, nil
+}
+
+// recent remembers those that were added last, each once.
+type recent struct {
+	most int
+	// order has the newest in front, and places where each one is there.
+	order  list.List
+	places map[string]*list.Element
+}
+
+func (r *recent) add(id string) {
+	if at := r.places[id]; at != nil {
+		r.order.MoveToFront(at)
+		return
+	}
+	if r.places == nil {
+		r.places = map[string]*list.Element{}
+	}
+	r.places[id] = r.order.PushFront(id)
+	if r.order.Len() > r.most {
+		delete(r.places, r.order.Remove(r.order.Back()).(string))
+	}
+}
+
+// all returns them, the newest first.
+func (r *recent) all() []string {
+	var ids []string
+	for at := r.order.Front(); at != nil; at = at.Next() {
+		ids = append(ids, at.Value.(string))
+	}
+	return ids
 }
 
 // loadSession returns what became of one request.

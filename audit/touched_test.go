@@ -76,3 +76,32 @@ func TestPath(t *testing.T) {
 		t.Errorf("%d sessions were refused, %v", len(sessions), err)
 	}
 }
+
+// TestPathNewest wants the sessions that touched a path last, each once.
+func TestPathNewest(t *testing.T) {
+	k := keep(t)
+	for _, session := range []string{"c1.1", "c1.2", "c1.3"} {
+		if err := k.trail.SessionDecided(from, audit.Decision{Session: session, Tool: "rsync", Verdict: "allow"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, session := range []string{"c1.1", "c1.2", "c1.3", "c1.3", "c1.1"} {
+		f := audit.Files{Session: session, Root: "/volume1/laptop", Files: []audit.File{{Deed: audit.Changed, Kind: "file", Name: "a"}}}
+		if err := k.trail.FilesTouched(from, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, want := range map[int][]string{1: {"c1.1"}, 2: {"c1.1", "c1.3"}, 9: {"c1.1", "c1.3", "c1.2"}} {
+		sessions, err := audit.NewestSessions(k.dir, audit.Query{Path: "/volume1"}, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, s := range sessions {
+			got = append(got, s.Decided.Session)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("the newest %d: %q, want %q", n, got, want)
+		}
+	}
+}
