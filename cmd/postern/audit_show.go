@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -56,9 +55,9 @@ func (a *app) auditShow(s search, session string, depth int) error {
 
 // printAll prints records, and what those of files say as one tree behind them.
 func printAll(w io.Writer, records []audit.Record, depth int) {
-	root, tree := treeOf(records)
+	others, root, tree := treeOf(records)
 	told := map[string]string{}
-	for i, r := range slices.DeleteFunc(slices.Clone(records), func(r audit.Record) bool { return r.Touched().Root != "" }) {
+	for i, r := range others {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}

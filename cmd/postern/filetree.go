@@ -23,17 +23,22 @@ type fileTree struct {
 
 func newFileTree() *fileTree { return &fileTree{size: -1} }
 
-// treeOf puts the files of a session's records together.
-func treeOf(records []audit.Record) (root string, tree *fileTree) {
+// treeOf puts the files of a session's records together below their root, and returns
+// the other records.
+func treeOf(records []audit.Record) (others []audit.Record, root string, tree *fileTree) {
 	tree = newFileTree()
 	for _, r := range records {
 		touched := r.Touched()
+		if touched.Root == "" {
+			others = append(others, r)
+			continue
+		}
 		root = cmp.Or(root, touched.Root)
 		for _, f := range touched.Files {
 			tree.add(f)
 		}
 	}
-	return root, tree
+	return others, root, tree
 }
 
 // add adds one file. What was sent or written last is its size.
