@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"postern/audit"
@@ -17,24 +16,7 @@ const notePause = time.Second
 // startNoting has the trail take in what commands change, until stop is called.
 // What fails is tried again.
 func startNoting(ctx context.Context, trail *audit.Trail) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	var noting sync.WaitGroup
-	noting.Go(func() {
-		ticker := time.NewTicker(notePause)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-				_ = trail.TakeNotes()
-			}
-		}
-	})
-	return func() {
-		cancel()
-		noting.Wait()
-	}
+	return every(ctx, notePause, func() { _ = trail.TakeNotes() })
 }
 
 func countRules(clients []registry.Client) int {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"postern/configs"
@@ -30,23 +29,9 @@ func (a *app) startKeeping(ctx context.Context, d *door.Door, state string) (sto
 		a.hint("postern: the gateway begins without the penalties that it had given: %v", err)
 	}
 	_ = keeper.Work() // what was asked for while no gateway ran
-	ctx, cancel := context.WithCancel(ctx)
-	var keeping sync.WaitGroup
-	keeping.Go(func() {
-		ticker := time.NewTicker(doorPause)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-				_ = keeper.Work()
-			}
-		}
-	})
+	rest := every(ctx, doorPause, func() { _ = keeper.Work() })
 	return func() {
-		cancel()
-		keeping.Wait()
+		rest()
 		_ = errors.Join(keeper.Work(), keeper.Save()) // the gateway ends all the same
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -55,17 +54,7 @@ func newReloader(loader *configs.Loader, c *configs.Config, trail *audit.Trail) 
 	return &reloader{loader: loader, trail: trail, started: c, current: c, asked: asked, watcher: watch.New(), poll: pollPause}
 }
 
-// start looks for changes until stop is called.
-func (r *reloader) start(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	var reloading sync.WaitGroup
-	reloading.Go(func() { r.run(ctx) })
-	return func() {
-		cancel()
-		reloading.Wait()
-	}
-}
-
+// run looks for changes until the context is done.
 func (r *reloader) run(ctx context.Context) {
 	ticker := time.NewTicker(r.poll)
 	defer ticker.Stop()

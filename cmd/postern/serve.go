@@ -135,9 +135,9 @@ func (a *app) serveWith(ctx context.Context, r *reloader, listen []string, found
 	if err != nil {
 		return err
 	}
-	beside := []func(){startNoting(ctx, trail), a.startKeeping(ctx, d, c.State), r.start(ctx)}
+	stops := []func(){startNoting(ctx, trail), a.startKeeping(ctx, d, c.State), beside(ctx, r.run)}
 	err = server.Serve(ctx, listeners...)
-	for _, stop := range beside {
+	for _, stop := range stops {
 		stop()
 	}
 	return errors.Join(err, trail.GatewayStopped(reason(ctx, err)))
