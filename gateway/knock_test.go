@@ -3,6 +3,8 @@ package gateway_test
 import (
 	"io"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +86,39 @@ func TestRegisteredKeyBehindABarredAddress(t *testing.T) {
 		}
 		if err := w.signIn(nat, w.key); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A client that never came before gets in where its file names the address, from the
+// start or after a change.
+func TestExpectedKeyBehindABarredAddress(t *testing.T) {
+	const nat, late = "127.0.0.77", "127.0.0.78"
+	var all clients
+	w := serve(t, "/bin/true", strict(door.Config{}), func(_ *world, c *clients) {
+		(*c)[0].From = []netip.Prefix{netip.MustParsePrefix(nat + "/32")}
+		all = slices.Clone(*c)
+	})
+	w.fails(nat)
+	if err := w.signIn(nat, w.key); err != nil {
+		t.Error(err)
+	}
+	w.fails(late)
+	for !w.turnedAway(late) { // one is let in in some seconds
+	}
+	all[0].From = []netip.Prefix{netip.MustParsePrefix(late + "/32")}
+	w.replace(all...)
+	if err := w.signIn(late, w.key); err != nil {
+		t.Error(err)
+	}
+}
+
+// fails has unknown keys fail from an address, more often than bars it.
+func (w *world) fails(address string) {
+	w.t.Helper()
+	for range 5 {
+		if err := w.signIn(address, newKey(w.t)); err == nil {
+			w.t.Fatal("a key that nobody knows was let in")
 		}
 	}
 }

@@ -40,6 +40,7 @@ func (r *revocation) Error() string { return "no longer allowed: " + r.why }
 func (s *Server) Replace(clients *registry.Set, trust Trust) {
 	s.trusted.Store(&trust)
 	s.config.Clients.Swap(clients)
+	s.config.Door.Expect(s.config.Clients.Load().Sources())
 	for _, c := range s.peers.all() {
 		c.spawn(c.review)
 	}

@@ -108,6 +108,7 @@ func New(config Config) (*Server, error) {
 		connections: newCrew(),
 		buffers:     sync.Pool{New: func() any { return new([streamBuffer]byte) }},
 	}
+	s.config.Door.Expect(s.config.Clients.Load().Sources())
 	s.trusted.Store(&Trust{Authorities: config.Authorities, Revocations: config.Revocations})
 	return s, nil
 }

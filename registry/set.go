@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"iter"
+	"net/netip"
 	"slices"
 
 	"golang.org/x/crypto/ssh"
@@ -111,6 +113,23 @@ func (s *Set) Clients() []Client {
 		all[i] = all[i].clone()
 	}
 	return all
+}
+
+// Sources returns the networks that clients may come from, where they may not come
+// from everywhere, but for those of clients that are disabled.
+func (s *Set) Sources() iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		for i := range s.clients {
+			if s.clients[i].Disabled {
+				continue
+			}
+			for _, network := range s.clients[i].From {
+				if !yield(network) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Len returns the number of clients.

@@ -10,10 +10,11 @@
 // A peer behind an address that others share must not be locked out by them. Who it
 // is stands in its key, and a key is known only after the cryptography that a barred
 // source is to be kept from; so a bar is narrow rather than shut. A source that a
-// client signed in from in the last weeks has half of its places while it is barred,
-// and none is kept for good: who is longest there gives way to the next. Any other
-// has one connection let in every few seconds. Strangers and known sources are
-// counted apart, too, so that a flood of the former leaves the latter their places.
+// client signed in from in the last weeks, or that one is expected from, has half of
+// its places while it is barred, and none is kept for good: who is longest there gives
+// way to the next. Any other has one connection let in every few seconds. Strangers and
+// known sources are counted apart, too, so that a flood of the former leaves the latter
+// their places.
 //
 // Nothing here is written to a disk but by a [Keeper], and nothing records: the
 // caller does.

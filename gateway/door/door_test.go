@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
@@ -319,4 +320,25 @@ func TestClockJumps(t *testing.T) {
 	p.wait(10 * time.Minute)
 	p.in("192.0.2.7")
 	p.in("192.0.2.7")
+}
+
+// What the operator expects clients from is known before one came.
+func TestExpectedSources(t *testing.T) {
+	p := newPorch(t, Config{})
+	p.Expect(slices.Values([]netip.Prefix{
+		netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.100.0/23"), netip.MustParsePrefix("203.0.113.7/32"),
+		netip.MustParsePrefix("2001:db8::/56"), netip.MustParsePrefix("2001:db8:ffff::1/128"), netip.MustParsePrefix("::/0"), netip.MustParsePrefix("0.0.0.0/0"),
+	}))
+	for from, known := range map[string]bool{
+		"192.0.2.99": true, "198.51.100.1": false, "203.0.113.7": true, "203.0.113.8": false, "::ffff:192.0.2.1": true,
+		"2001:db8:0:ff::1": true, "2001:db8:0:100::1": false, "2001:db8:ffff::2": true, "2001:db8:ffff:1::1": false,
+	} {
+		if got := p.in(from).known; got != known {
+			t.Errorf("%s is known: %t, want %t", from, got, known)
+		}
+	}
+	p.Expect(slices.Values([]netip.Prefix{}))
+	if p.in("192.0.2.99").known {
+		t.Error("who is expected no longer is known")
+	}
 }
