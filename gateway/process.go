@@ -19,8 +19,9 @@ const (
 	exitMost   = 254
 )
 
-// execute runs a child to its end.
-func (s *session) execute(c *child, input *bufio.Reader) {
+// execute runs a child to its end. It leaves the gates before the client learns of the
+// end, since that may begin the next session at once.
+func (s *session) execute(c *child, input *bufio.Reader, leave func()) {
 	end := audit.End{Session: s.id}
 	start := s.server.config.Now()
 	s.server.children.Add(1)
@@ -30,6 +31,7 @@ func (s *session) execute(c *child, input *bufio.Reader) {
 	if err != nil {
 		end.Status, end.Why, end.Failure = policy.ExitRefused, string(endExited), err.Error()
 		s.recordSession(end)
+		leave()
 		s.deny(input, "the program could not be started; tell the gateway's operator to look at its records", policy.ExitRefused)
 		return
 	}
@@ -51,6 +53,7 @@ func (s *session) execute(c *child, input *bufio.Reader) {
 		end.Status = policy.ExitRefused // what was cut off did not succeed
 	}
 	s.recordSession(end)
+	leave()
 	s.finish(end.Status)
 }
 

@@ -34,7 +34,11 @@ func (s *session) run(command string) {
 	input := bufio.NewReaderSize(s.input, inputBuffer)
 	g := &grant{session: s, tree: remember(tree{})}
 	arguments, d := g.decide(command, input)
-	child := &child{}
+	leave, child := func() {}, &child{}
+	if d.Verdict == policy.Allow {
+		leave, d = g.pass(d, gates())
+	}
+	defer leave()
 	if d.Verdict == policy.Allow {
 		child, d = s.server.prepare(d)
 	}
@@ -46,7 +50,7 @@ func (s *session) run(command string) {
 	switch d.Verdict {
 	case policy.Allow:
 		defer g.enrol()()
-		s.execute(child, input)
+		s.execute(child, input, leave)
 	case policy.Answer:
 		s.say(s.channel, d.Answer)
 		s.finish(0)
