@@ -101,6 +101,9 @@ type FileCounts struct {
 	// Unrecorded is how many of them have no record though they should: the
 	// trail had no room, or rsync did not tell.
 	Unrecorded int64 `json:"unrecorded,omitempty"`
+	// Unlogged says that rsync told of nothing at all, not even of its start: what
+	// it touched is not known.
+	Unlogged bool `json:"unlogged,omitempty"`
 }
 
 // Files returns what was counted in the session that a record ends, or nil where
@@ -109,7 +112,7 @@ func (r Record) Files() *FileCounts {
 	if !bytes.Contains(r.Line, []byte(`,"created":`)) {
 		return nil
 	}
-	return &FileCounts{r.Created, r.Changed, r.Deleted, r.Sent, r.Unrecorded}
+	return &FileCounts{r.Created, r.Changed, r.Deleted, r.Sent, r.Unrecorded, r.Unlogged}
 }
 
 // Count adds one file. Attributes alone are no change.
@@ -134,5 +137,8 @@ func (n *FileCounts) mark(e *zerolog.Event) {
 	e.Int64("created", n.Created).Int64("changed", n.Changed).Int64("deleted", n.Deleted).Int64("sent", n.Sent)
 	if n.Unrecorded > 0 {
 		e.Int64("unrecorded", n.Unrecorded)
+	}
+	if n.Unlogged {
+		e.Bool("unlogged", true)
 	}
 }

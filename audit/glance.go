@@ -95,6 +95,8 @@ func (r *Record) take(key string, value []byte) bool {
 		return readNumber(value, &r.Sent)
 	case "unrecorded":
 		return readNumber(value, &r.Unrecorded)
+	case "unlogged":
+		r.Unlogged = string(value) == "true"
 	}
 	return true
 }

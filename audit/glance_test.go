@@ -15,7 +15,7 @@ func seen(r Record) Record {
 	return Record{
 		Event: r.Event, Time: r.Time, Client: r.Client, Address: r.Address, Connection: r.Connection, Session: r.Session,
 		Tool: r.Tool, Verdict: r.Verdict, Code: r.Code, Failure: r.Failure, Stores: r.Stores, Status: r.Status, Seconds: r.Seconds, In: r.In, Out: r.Out,
-		Created: r.Created, Changed: r.Changed, Deleted: r.Deleted, Sent: r.Sent, Unrecorded: r.Unrecorded, Line: r.Line,
+		Created: r.Created, Changed: r.Changed, Deleted: r.Deleted, Sent: r.Sent, Unrecorded: r.Unrecorded, Unlogged: r.Unlogged, Line: r.Line,
 	}
 }
 
@@ -31,7 +31,7 @@ func TestGlance(t *testing.T) {
 		trail.KeyRefused(c, KeyRefusal{Code: "address", Why: `\`}), trail.ConnectionRefused(c, `"`),
 		trail.SessionDecided(c, Decision{Session: "c1.1", Request: "sh -c '{\"client\":\"evil\"}'\n", Args: []string{"]", `"`}, Tool: "rsync", Verdict: "allow", Stores: true}),
 		trail.BorgServed(c, Operations{Session: "c1.1", Repositories: []Repository{{Path: `/r","client":"evil"`, Methods: map[string]int64{"put": 1}}}}),
-		trail.SessionEnded(c, End{Session: "c1.1", Status: 3, Lasted: 1500 * time.Millisecond, In: 1, Out: 2, Failure: "\u202e", Files: &FileCounts{1, 2, 3, 4, 5}}),
+		trail.SessionEnded(c, End{Session: "c1.1", Status: 3, Lasted: 1500 * time.Millisecond, In: 1, Out: 2, Failure: "\u202e", Files: &FileCounts{1, 2, 3, 4, 5, true}}),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -55,6 +55,7 @@ type Record struct {
 	Deleted    int64 `json:"deleted"`
 	Sent       int64 `json:"sent"`
 	Unrecorded int64 `json:"unrecorded"`
+	Unlogged   bool  `json:"unlogged"`
 
 	// Policy is the hash of files that were loaded, and Problems what is wrong
 	// with others.

@@ -69,6 +69,8 @@ func (w *world) newestFiles() (deeds, error) {
 			Message string
 			Root    string
 			Files   []recordedFile
+
+			Unlogged bool
 		}
 		if err := json.Unmarshal(line, &r); err != nil {
 			return nil, fmt.Errorf("%s: %w", line, err)
@@ -76,6 +78,10 @@ func (w *world) newestFiles() (deeds, error) {
 		switch r.Message {
 		case "session decided":
 			found, problems = deeds{}, nil
+		case "session ended":
+			if r.Unlogged {
+				problems = append(problems, fmt.Errorf("rsync logged nothing: %s", line))
+			}
 		case "files touched":
 			for _, f := range r.Files {
 				path := f.path(r.Root)

@@ -47,7 +47,7 @@ func (s *session) execute(c *child, input *bufio.Reader, leave func()) {
 		// Where it cannot be recorded, the end that follows says so.
 		_ = s.server.config.Trail.BorgServed(s.about, heard.operations(s.id))
 	}
-	end.Files = files()
+	end.Files = files(exit)
 	end.Status, end.Signal, end.Lasted = status(exit), signalName(exit), s.server.config.Now().Sub(start)
 	if _, ok := revoked(s.ctx); ok && end.Why != string(endExited) && end.Status == 0 {
 		end.Status = policy.ExitRefused // what was cut off did not succeed

@@ -11,6 +11,7 @@ import (
 	"postern/audit"
 	"postern/internal/rsynclog"
 	"postern/policy"
+	"postern/sandbox"
 )
 
 const (
@@ -46,6 +47,8 @@ type touched struct {
 	// folder, but the one file of the session under its new name.
 	destination string
 	file, began bool
+	// heard says that rsync wrote anything.
+	heard bool
 	// absolute says that some source of a pull is an absolute path. rsync then
 	// tells its files without the slash at their head.
 	absolute bool
@@ -75,11 +78,11 @@ func newTouched(d policy.Decision, secret string) *touched {
 }
 
 // follow begins to record what a log says. The function that it returns waits for
-// its end, once the child has ended, and returns the counts, which are nil for a
-// child without a log.
-func (s *session) follow(log *os.File, t *touched) (counts func() *audit.FileCounts) {
+// its end, once the child has ended in some way, and returns the counts, which are nil
+// for a child without a log.
+func (s *session) follow(log *os.File, t *touched) (counts func(sandbox.Exit) *audit.FileCounts) {
 	if t == nil {
-		return func() *audit.FileCounts { return nil }
+		return func(sandbox.Exit) *audit.FileCounts { return nil }
 	}
 	t.detail = s.server.config.Files
 	t.record = func(files []audit.File) error {
@@ -90,9 +93,11 @@ func (s *session) follow(log *os.File, t *touched) (counts func() *audit.FileCou
 		defer close(done)
 		t.follow(log, ended)
 	})
-	return func() *audit.FileCounts {
+	return func(exit sandbox.Exit) *audit.FileCounts {
 		close(ended)
 		<-done
+		// One that ends well has said at least that it began.
+		t.counts.Unlogged = !t.heard && exit == sandbox.Exit{}
 		return &t.counts
 	}
 }
@@ -108,6 +113,7 @@ func (t *touched) follow(log *os.File, ended <-chan struct{}) {
 		_ = log.SetReadDeadline(time.Now().Add(filesWait))
 		n, err := log.Read(buffer)
 		if n > 0 {
+			t.heard = true
 			t.forget()
 		}
 		t.log.Write(buffer[:n])

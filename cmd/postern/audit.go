@@ -230,6 +230,8 @@ func resultOf(s audit.Session) string {
 		return "did not start"
 	case s.Ended.Signal != "":
 		return s.Ended.Signal
+	case s.Ended.Status != nil && *s.Ended.Status == 0 && s.Ended.Unlogged:
+		return "ok, files unknown"
 	case s.Ended.Status != nil && *s.Ended.Status == 0:
 		return "ok"
 	case s.Ended.Status != nil:
