@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gliderssh "github.com/gliderlabs/ssh"
@@ -127,9 +128,12 @@ type session struct {
 	// borg says that the client is, or may be, a borg.
 	borg bool
 	// taken says that the one request that a channel may run has come.
-	taken  bool
-	budget budget
-	tally  tally
+	taken bool
+	// started says that its child was, and carried is what went through it.
+	started atomic.Bool
+	carried carried
+	budget  budget
+	tally   tally
 }
 
 // serve answers the requests on the channel. It must take them until there are

@@ -34,6 +34,13 @@ func (c *crew) leave() {
 	}
 }
 
+// size is how many are at work.
+func (c *crew) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.members
+}
+
 // dismiss lets nobody join any more. The channel is closed once all have left.
 func (c *crew) dismiss() <-chan struct{} {
 	c.mu.Lock()

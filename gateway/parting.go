@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// revoked returns why what the context is of is no longer allowed, if that is what
-// ended it.
+// revoked returns why what the context is of may not go on, if that is what ended it.
 func revoked(ctx context.Context) (*revocation, bool) {
 	var r *revocation
 	ok := errors.As(context.Cause(ctx), &r)

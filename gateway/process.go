@@ -35,6 +35,7 @@ func (s *session) execute(c *child, input *bufio.Reader, leave func()) {
 		s.deny(input, "the program could not be started; tell the gateway's operator to look at its records", policy.ExitRefused)
 		return
 	}
+	s.started.Store(true)
 	// Nothing below panics; a child must not outlive it if something did.
 	defer func() { p.Kill(); p.Wait() }()
 	var heard *listener
@@ -83,7 +84,7 @@ func signalName(exit sandbox.Exit) string {
 // has ended and all its output is delivered, or the client is gone. heard, which
 // may be nil, listens to what the child is given.
 func (s *session) attend(p *sandbox.Process, input io.Reader, heard *listener, end *audit.End) sandbox.Exit {
-	in := &inlet{server: s.server, to: p.Stdin}
+	in := &inlet{server: s.server, to: p.Stdin, carried: &s.carried.in}
 	if heard != nil {
 		in.heard = heard.hear
 	}
@@ -98,7 +99,7 @@ func (s *session) attend(p *sandbox.Process, input io.Reader, heard *listener, e
 	streams.childEnded()
 	outputs.Wait()
 	exit := p.Wait()
-	end.In, end.Out, end.Err = in.carried.Load(), streams.out.carried.Load(), streams.complaints.carried.Load()
+	end.In, end.Out, end.Err = s.carried.in.Load(), s.carried.out.Load(), s.carried.err.Load()
 	return exit
 }
 

@@ -27,11 +27,15 @@ const (
 	partingLimit = 500 * time.Millisecond
 )
 
-// revocation is why what was allowed is not any more.
+// revocation is why something ends that was allowed, as the client reads it and the
+// records keep it.
 type revocation struct{ why string }
 
-// Error is what the client reads and the records keep.
-func (r *revocation) Error() string { return "no longer allowed: " + r.why }
+// Error implements error.
+func (r *revocation) Error() string { return r.why }
+
+// notAllowed is why what was allowed is not any more.
+func notAllowed(why string) *revocation { return &revocation{"no longer allowed: " + why} }
 
 // Replace has the gateway go by other clients, and by what else decides who they
 // are, from now on. Sessions and connections that would not be allowed any more, or
@@ -92,11 +96,11 @@ func (c *connection) review() {
 	var denial *registry.Denial
 	switch {
 	case errors.As(err, &denial):
-		c.cancel(&revocation{denial.Message})
+		c.cancel(notAllowed(denial.Message))
 	case err != nil:
-		c.cancel(&revocation{err.Error()})
+		c.cancel(notAllowed(err.Error()))
 	case who.Client.Name != c.who.Client.Name:
-		c.cancel(&revocation{fmt.Sprintf("the key is of client %q now", who.Client.Name)})
+		c.cancel(notAllowed(fmt.Sprintf("the key is of client %q now", who.Client.Name)))
 	default:
 		c.standing.Store(&who)
 		for _, g := range c.grants.all() {
@@ -117,6 +121,9 @@ type grant struct {
 	decision policy.Decision
 	// home is what relative paths were relative to.
 	home policy.Rule
+	// since is when it was given, and over is reached when the session has ended.
+	since time.Time
+	over  stage
 }
 
 // enrol puts the grant where reviews find it, until leave is called.
@@ -133,7 +140,7 @@ func (g *grant) review(client registry.Client) {
 	slices.SortStableFunc(client.Rules, func(a, b policy.Rule) int { return g.isHome(b) - g.isHome(a) })
 	d := decide(client, g.session.server.config.Host, g.request, g.tree)
 	if what := d.TakesBack(g.decision); what != "" {
-		g.session.cancel(&revocation{what})
+		g.session.cancel(notAllowed(what))
 	}
 }
 

@@ -87,6 +87,8 @@ type Server struct {
 	// are the connections of clients.
 	trusted atomic.Pointer[Trust]
 	peers   roll[*connection]
+	// sessions are those that were allowed.
+	sessions roll[*grant]
 }
 
 // New returns a gateway, or why the configuration cannot be one.

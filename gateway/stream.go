@@ -32,7 +32,7 @@ func (s *Server) buffer() (b []byte, back func()) {
 type inlet struct {
 	server  *Server
 	to      *os.File
-	carried atomic.Int64
+	carried *atomic.Int64
 	// heard gets what the child was given; nil where nobody listens.
 	heard func([]byte)
 }
@@ -80,7 +80,7 @@ type outlet struct {
 	server  *Server
 	from    *os.File
 	to      io.Writer
-	carried atomic.Int64
+	carried *atomic.Int64
 	// deaf says that the client takes no more. What comes is then read into
 	// nothing, so that the child is not held up on its way out.
 	deaf bool
@@ -91,8 +91,8 @@ type outlet struct {
 
 func (s *session) newOutlets(p *sandbox.Process) *outlets {
 	return &outlets{
-		out:        &outlet{server: s.server, from: p.Stdout, to: s.channel},
-		complaints: &outlet{server: s.server, from: p.Stderr, to: s.channel.Stderr()},
+		out:        &outlet{server: s.server, from: p.Stdout, to: s.channel, carried: &s.carried.out},
+		complaints: &outlet{server: s.server, from: p.Stderr, to: s.channel.Stderr(), carried: &s.carried.err},
 		patience:   patience{settle: s.settle, start: time.Now()},
 	}
 }
