@@ -124,6 +124,8 @@ type session struct {
 	closed chan struct{}
 	// work is what the channel waits for: the request and its streams.
 	work sync.WaitGroup
+	// streams are those of the child, once it runs.
+	streams atomic.Pointer[outlets]
 
 	// borg says that the client is, or may be, a borg.
 	borg bool

@@ -98,7 +98,7 @@ type connection struct {
 	tally              tally
 }
 
-func newConnection(ctx context.Context, s *Server, conn net.Conn) *connection {
+func newConnection(s *Server, conn net.Conn) *connection {
 	c := &connection{
 		Conn: conn, server: s, start: s.config.Now(),
 		handlers: newCrew(), sessions: newCrew(),
@@ -111,7 +111,7 @@ func newConnection(ctx context.Context, s *Server, conn net.Conn) *connection {
 		c.peer = netip.AddrPortFrom(c.peer.Addr().Unmap(), c.peer.Port())
 	}
 	c.about = audit.Connection{ID: newID(c.start), Address: c.peer.String()}
-	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	c.ctx, c.cancel = context.WithCancelCause(s.life)
 	return c
 }
 
@@ -220,14 +220,18 @@ func whyDone(ctx context.Context) ending {
 // longer allowed, once its sessions have ended; children that will not end get their
 // time.
 func (c *connection) windDown() {
-	<-c.ctx.Done()
+	select {
+	case <-c.ctx.Done():
+	case <-c.server.retirement.begun.reached:
+		c.finishWork()
+	}
 	limit := time.NewTimer(3 * c.server.config.KillGrace)
 	defer limit.Stop()
 	select {
 	case <-c.sessions.dismiss():
 	case <-limit.C:
 	}
-	if _, ok := revoked(c.ctx); ok && c.served.Load() > 0 {
+	if _, told := parting(c.ctx); told && c.served.Load() > 0 {
 		c.part()
 	}
 	c.Close()

@@ -9,10 +9,16 @@ type crew struct {
 	mu        sync.Mutex
 	members   int
 	dismissed bool
-	gone      chan struct{}
+	// last says that who leaves as the last one dismisses the crew.
+	last bool
+	gone <-chan struct{}
+	over func()
 }
 
-func newCrew() *crew { return &crew{gone: make(chan struct{})} }
+func newCrew() *crew {
+	gone := newStage()
+	return &crew{gone: gone.reached, over: gone.reach}
+}
 
 // join reports whether there is still work; then leave must follow.
 func (c *crew) join() bool {
@@ -29,8 +35,14 @@ func (c *crew) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.members--
-	if c.dismissed && c.members == 0 {
-		close(c.gone)
+	c.rest()
+}
+
+// rest looks whether all have left for good. It is called with the lock.
+func (c *crew) rest() {
+	if c.members == 0 && (c.dismissed || c.last) {
+		c.dismissed = true
+		c.over()
 	}
 }
 
@@ -45,12 +57,17 @@ func (c *crew) size() int {
 func (c *crew) dismiss() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.dismissed {
-		c.dismissed = true
-		if c.members == 0 {
-			close(c.gone)
-		}
-	}
+	c.dismissed = true
+	c.rest()
+	return c.gone
+}
+
+// dismissIdle is like dismiss, but as long as somebody is at work others join.
+func (c *crew) dismissIdle() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = true
+	c.rest()
 	return c.gone
 }
 

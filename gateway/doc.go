@@ -14,8 +14,8 @@
 //     carries its data.
 //
 // Beside them, keepalive.go finds out who has gone without a word, budget.go
-// bounds what a peer may ask for in vain, and backlog.go keeps a peer from
-// leaving goroutines of the library behind.
+// bounds what a peer may ask for in vain, backlog.go keeps a peer from leaving
+// goroutines of the library behind, and retire.go ends all of it.
 //
 // [Identify], [Decide] and [Describe] are what the server itself calls, so that a
 // command that explains calls the same.

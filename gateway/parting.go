@@ -13,14 +13,26 @@ func revoked(ctx context.Context) (*revocation, bool) {
 	return r, ok
 }
 
+// parting returns what a client is told when its session, or the connection, ends for
+// a reason that it cannot know.
+func parting(ctx context.Context) (text string, told bool) {
+	if r, ok := revoked(ctx); ok {
+		return r.Error(), true
+	}
+	if why := whyDone(ctx); ctx.Err() != nil && why == endStopping {
+		return string(why) + "; try again later", true
+	}
+	return "", false
+}
+
 // explain tells the client why its session ends. The end must wait for done, which
 // a client cannot hold up for long: one that learns of both at once shows the end
 // alone.
-func (s *session) explain(r *revocation) (done func()) {
+func (s *session) explain(text string) (done func()) {
 	told := make(chan struct{})
 	s.spawn(func() {
 		defer close(told)
-		s.say(s.channel.Stderr(), "postern: ended: "+r.Error()+"\n")
+		s.say(s.channel.Stderr(), "postern: ended: "+text+"\n")
 		s.settle(partingLimit)
 	})
 	limit := time.NewTimer(partingLimit)
@@ -34,8 +46,12 @@ func (s *session) explain(r *revocation) (done func()) {
 }
 
 // part waits until the client, whose sessions have ended, has left by itself, for
-// a while: closing before would take from it what it has not read yet.
+// a while: closing before would take from it what it has not read yet. The end of
+// what it can read makes it leave.
 func (c *connection) part() {
+	if line, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		_ = line.CloseWrite() // it fails when the client has left
+	}
 	limit := time.NewTimer(partingLimit / 2)
 	defer limit.Stop()
 	select {

@@ -50,7 +50,7 @@ func (s *session) execute(c *child, input *bufio.Reader, leave func()) {
 	}
 	end.Files = files(exit)
 	end.Status, end.Signal, end.Lasted = status(exit), signalName(exit), s.server.config.Now().Sub(start)
-	if _, ok := revoked(s.ctx); ok && end.Why != string(endExited) && end.Status == 0 {
+	if _, told := parting(s.ctx); told && end.Why != string(endExited) && end.Status == 0 {
 		end.Status = policy.ExitRefused // what was cut off did not succeed
 	}
 	s.recordSession(end)
@@ -89,6 +89,7 @@ func (s *session) attend(p *sandbox.Process, input io.Reader, heard *listener, e
 		in.heard = heard.hear
 	}
 	streams := s.newOutlets(p)
+	s.speakBy(streams)
 	var outputs sync.WaitGroup
 	outputs.Add(2)
 	s.spawn(func() { in.carry(input) })
@@ -113,8 +114,10 @@ func (s *session) await(p *sandbox.Process) ending {
 	}
 	why := s.whyGone()
 	grace := s.server.config.KillGrace
-	if r, ok := revoked(s.ctx); ok {
-		defer s.explain(r)()
+	if text, told := parting(s.ctx); told {
+		defer s.explain(text)()
+	}
+	if _, ok := revoked(s.ctx); ok {
 		grace = min(grace, revokeGrace)
 	}
 	hangUp(p, grace)

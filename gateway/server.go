@@ -89,6 +89,11 @@ type Server struct {
 	peers   roll[*connection]
 	// sessions are those that were allowed.
 	sessions roll[*grant]
+	// life is done, by end, when sessions must not go on; before that it may
+	// retire.
+	life       context.Context
+	end        context.CancelFunc
+	retirement retirement
 }
 
 // New returns a gateway, or why the configuration cannot be one.
@@ -109,7 +114,9 @@ func New(config Config) (*Server, error) {
 		algorithms:  modern(),
 		connections: newCrew(),
 		buffers:     sync.Pool{New: func() any { return new([streamBuffer]byte) }},
+		retirement:  retirement{begun: newStage()},
 	}
+	s.life, s.end = context.WithCancel(context.Background())
 	s.config.Door.Expect(s.config.Clients.Load().Sources())
 	s.trusted.Store(&Trust{Authorities: config.Authorities, Revocations: config.Revocations})
 	return s, nil
@@ -142,31 +149,37 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Serve accepts connections until the context is done; then it ends every
-// session and returns once nothing of it is left: no listener, no child, no
-// goroutine. A listener that somebody else closed is an error, and ends the
-// others too.
+// Serve accepts connections until [Server.Retire] or [Server.Hurry] is called, which
+// the end of the context does too, and returns once nothing of it is left: no
+// listener, no child, no goroutine. A listener that somebody else closed is an
+// error, and ends the rest too.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	if len(listeners) == 0 {
 		return errors.New("there is no address to listen on")
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	defer context.AfterFunc(ctx, s.Hurry)()
 	failures := make([]error, len(listeners))
 	var accepting sync.WaitGroup
 	for i, l := range listeners {
 		accepting.Go(func() {
-			defer stop()
-			failures[i] = s.accept(ctx, l)
+			if failures[i] = s.accept(l); failures[i] != nil {
+				s.Hurry()
+			}
 		})
 	}
-	accepting.Go(func() { s.watchExpiry(ctx.Done()) })
-	<-ctx.Done()
+	over := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() { s.watchExpiry(over) })
+	<-s.retirement.begun.reached
 	for _, l := range listeners {
 		l.Close()
 	}
 	accepting.Wait()
 	<-s.connections.dismiss()
+	s.retirement.over()
+	close(over)
+	watching.Wait()
+	s.end()
 	return errors.Join(failures...)
 }
 
@@ -176,42 +189,43 @@ const (
 	maxPause = time.Second
 )
 
-// accept takes connections from one listener until the context is done.
-func (s *Server) accept(ctx context.Context, l net.Listener) error {
-	for pause := minPause; ctx.Err() == nil; {
+// accept takes connections from one listener until the gateway retires.
+func (s *Server) accept(l net.Listener) error {
+	retiring := s.retirement.begun
+	for pause := minPause; !retiring.isReached(); {
 		conn, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = minPause
-			s.welcome(ctx, conn)
-		case ctx.Err() != nil: // the listener was closed for that
+			s.welcome(conn)
+		case retiring.isReached(): // the listener was closed for that
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("listen on %s: %w", l.Addr(), err)
 		default:
 			// A record that fails here changes nothing: nothing was accepted.
 			_ = s.config.Trail.ListenerFailed(l.Addr().String(), err)
-			rest(ctx, pause)
+			rest(retiring, pause)
 			pause = min(2*pause, maxPause)
 		}
 	}
 	return nil
 }
 
-// rest waits, but not longer than until the context is done.
-func rest(ctx context.Context, pause time.Duration) {
+// rest waits, but not longer than until the stage is reached.
+func rest(until stage, pause time.Duration) {
 	select {
 	case <-time.After(pause):
-	case <-ctx.Done():
+	case <-until.reached:
 	}
 }
 
 // welcome serves a connection in a goroutine of its own, if the door lets it in.
-func (s *Server) welcome(ctx context.Context, conn net.Conn) {
+func (s *Server) welcome(conn net.Conn) {
 	if !s.connections.join() {
 		conn.Close()
 		return
 	}
-	c := newConnection(ctx, s, conn)
+	c := newConnection(s, conn)
 	if err := c.knock(); err != nil {
 		c.turnAway(err)
 		s.connections.leave()

@@ -64,6 +64,9 @@ func (s *session) run(command string) {
 // since the connection began.
 func (g *grant) decide(command string, input *bufio.Reader) ([]string, policy.Decision) {
 	server := g.session.server
+	if server.retirement.begun.isReached() {
+		return nil, refused(retired())
+	}
 	who, err := server.identify(g.session.who.Peer)
 	if err != nil {
 		return nil, refused(denied(err))

@@ -70,6 +70,10 @@ type outlets struct {
 	out, complaints *outlet
 	// order is held while something is read and written.
 	order sync.Mutex
+	// word is what the gateway has to say as soon as no line is unfinished on
+	// standard error, and inLine says that one is.
+	word   string
+	inLine bool
 	// shown is how much of standard error the client has had time to show.
 	shown    int64
 	patience patience
@@ -119,7 +123,7 @@ func (o *outlets) carryComplaints() {
 		o.order.Lock()
 		defer o.order.Unlock()
 		n, err := readNow(fd, buffer)
-		o.complaints.write(buffer[:max(n, 0)])
+		o.complain(buffer[:max(n, 0)])
 		return n, err
 	})
 }
@@ -137,13 +141,43 @@ func (o *outlets) forwardComplaints() bool {
 	// Not Read, which would wait for the goroutine that waits for more.
 	_ = raw.Control(func(fd uintptr) {
 		if n, err := readNow(fd, buffer); err == nil {
-			o.complaints.write(buffer[:n])
+			o.complain(buffer[:n])
 		}
 	})
 	carried := o.complaints.carried.Load()
 	fresh := carried > o.shown
 	o.shown = carried
 	return fresh
+}
+
+// complain hands on what the child wrote on standard error.
+func (o *outlets) complain(data []byte) {
+	if len(data) == 0 {
+		return
+	}
+	o.complaints.write(data)
+	o.inLine = data[len(data)-1] != '\n'
+	o.speak()
+}
+
+// interject says a line to the client, between two lines of the child: a borg takes
+// lines of JSON there.
+func (o *outlets) interject(line string) {
+	o.order.Lock()
+	defer o.order.Unlock()
+	o.word = line
+	o.speak()
+}
+
+// speak says what there is to say, if that is possible now.
+func (o *outlets) speak() {
+	if o.word == "" || o.inLine || o.complaints.deaf {
+		return
+	}
+	// It is not the child's, and not counted as such. The client has left where
+	// it fails.
+	_, _ = io.WriteString(o.complaints.to, o.word)
+	o.word = ""
 }
 
 // readNow reads what is there. It returns [unix.EAGAIN] when there is nothing

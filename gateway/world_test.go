@@ -48,8 +48,9 @@ type world struct {
 	// key is of the client "laptop", whose rule is for the folder data.
 	key  ssh.Signer
 	data string
-	// stop ends the gateway and waits for it.
-	stop func()
+	// stop ends the gateway and waits for it. ended gets what Serve returned.
+	stop  func()
+	ended chan error
 }
 
 // script makes an executable that runs the lines with sh. It stands for rsync,
@@ -117,12 +118,12 @@ func (w *world) start() {
 	}
 	w.addr = l.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error)
-	go func() { ended <- server.Serve(ctx, l) }()
+	w.ended = make(chan error)
+	go func() { w.ended <- server.Serve(ctx, l) }()
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		select {
-		case err := <-ended:
+		case err := <-w.ended:
 			if err != nil {
 				w.t.Errorf("Serve: %v", err)
 			}
