@@ -2,9 +2,7 @@ package configs
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 )
 
@@ -40,20 +38,4 @@ func unmapNetwork(network netip.Prefix) netip.Prefix {
 		return netip.PrefixFrom(addr.Unmap(), network.Bits()-mappedBits)
 	}
 	return network
-}
-
-// badListen returns what keeps a text from being an address to listen on.
-func badListen(text string) (fault, remedy string) {
-	const example = "write \"ADDRESS:PORT\", or \":PORT\" for every address"
-	host, port, err := net.SplitHostPort(text)
-	if err != nil {
-		return fmt.Sprintf("%q is not an address with a port", text), example
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
-		return fmt.Sprintf("%q has no port from 0 to 65535", text), example
-	}
-	if _, err := netip.ParseAddr(host); host != "" && host != "localhost" && err != nil {
-		return fmt.Sprintf("%q is not an IP address", host), example + "; names are not looked up"
-	}
-	return "", ""
 }

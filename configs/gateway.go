@@ -1,13 +1,15 @@
 package configs
 
 import (
-	"fmt"
+	"errors"
 	"maps"
 	"path/filepath"
 	"slices"
 
 	"github.com/goccy/go-yaml/ast"
 	"golang.org/x/crypto/ssh"
+
+	"postern/internal/listening"
 )
 
 // maxSessions bounds the sessions of one connection. Each is a process or two;
@@ -73,12 +75,13 @@ func defaults(path string) *Config {
 func (g *gatewayFile) listen(n ast.Node) {
 	g.config.Listen = nil
 	g.words(n, "listen", "name an address, or remove the key for the default", func(at mark, address string) {
-		message, remedy := badListen(address)
-		if slices.Contains(g.config.Listen, address) {
-			message, remedy = fmt.Sprintf("%q occurs twice", address), "remove one"
-		}
-		if message != "" {
-			g.fault(at, remedy, "listen: %s", message)
+		var wrong *listening.Mistake
+		_, err := listening.Parse(address)
+		switch {
+		case errors.As(err, &wrong):
+			g.fault(at, wrong.Remedy, "listen: %s", wrong.Message)
+		case slices.Contains(g.config.Listen, address):
+			g.fault(at, "remove one", "listen: %q occurs twice", address)
 		}
 		g.config.Listen = append(g.config.Listen, address)
 	})

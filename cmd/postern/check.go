@@ -68,7 +68,7 @@ func (a *app) check(ctx context.Context, now time.Time) error {
 		c.Programs, c.Policy, c.Clients = found.all(), loaded.Hash, len(loaded.Clients)
 		held, findings := checkConfinement(loaded, ability())
 		c.Confinement = held.String()
-		c.Findings = append(findings, checkHost(loaded, found, held, now)...)
+		c.Findings = append(findings, checkHost(ctx, loaded, found, held, now)...)
 	}
 	c.OK = count(c.Findings, isError) == 0
 	if err := a.result(c, c.print); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +15,7 @@ import (
 
 // checkHost looks at everything outside the configuration's files that the
 // gateway depends on.
-func checkHost(c *configs.Config, found tools, held sandbox.Level, now time.Time) []finding {
+func checkHost(ctx context.Context, c *configs.Config, found tools, held sandbox.Level, now time.Time) []finding {
 	var all []finding
 	for _, path := range c.HostKeys {
 		if _, err := loadHostKey(path); err != nil {
@@ -22,6 +23,7 @@ func checkHost(c *configs.Config, found tools, held sandbox.Level, now time.Time
 		}
 	}
 	all = append(all, checkState(c)...)
+	all = append(all, checkListen(ctx, c)...)
 	all = append(all, checkSending(c)...)
 	for _, t := range found.all() {
 		all = append(all, checkProgram(t)...)

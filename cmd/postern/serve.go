@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,6 +19,7 @@ import (
 	"postern/gateway"
 	"postern/gateway/door"
 	"postern/internal/durable"
+	"postern/internal/listening"
 	"postern/registry"
 	"postern/sandbox"
 )
@@ -39,12 +39,16 @@ before, and says so ("policy refused"). Sessions that are no longer allowed end,
 their clients read why; all others go on. Other keys of postern.yaml take effect at
 the next start; "policy loaded" names those that wait for it (next_start).
 
+It listens on the sockets that systemd hands over, else where --listen says, else where
+listen in the file says.
+
 What happens is written to standard error: one line of JSON for each event, or
 lines for people when that is a terminal. "gateway started" says what is served.
 The whole trail goes to standard output, journald or syslog servers as audit.send
 in the configuration says.`,
 		Example: `  postern serve
-  postern serve --listen 127.0.0.1:2222`,
+  postern serve --listen 127.0.0.1:2222
+  postern serve --listen eth0:2222`,
 		Args: cobra.NoArgs,
 		RunE: run(func([]string) error {
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -52,7 +56,7 @@ in the configuration says.`,
 			return a.serve(ctx, listen)
 		}),
 	}
-	cmd.Flags().StringSliceVar(&listen, "listen", nil, "listen on this `address` instead of the file's; may be repeated")
+	cmd.Flags().StringSliceVar(&listen, "listen", nil, "listen on this `address`, or on an interface as NAME:PORT, instead of the file's; may be repeated")
 	return cmd
 }
 
@@ -60,6 +64,10 @@ in the configuration says.`,
 func (a *app) serve(ctx context.Context, listen []string) error {
 	// What the gateway itself writes is nobody else's business.
 	syscall.Umask(0o077)
+	told, err := toldPlaces(listen)
+	if err != nil {
+		return err
+	}
 	loader := configs.NewLoader(a.config)
 	c, err := loader.Load()
 	if err != nil {
@@ -91,11 +99,8 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 	if err != nil {
 		return errors.Join(err, trail.Close())
 	}
-	if len(listen) == 0 {
-		listen = c.Listen
-	}
 	r := newReloader(loader, c, trail)
-	err = a.serveWith(ctx, r, listen, found, held)
+	err = a.serveWith(ctx, r, told, found, held)
 	r.watcher.Close()
 	sending.Stop()
 	return errors.Join(err, trail.Close())
@@ -113,14 +118,14 @@ func trailRemedy(err error) string {
 }
 
 // serveWith serves, and records that it began and ended.
-func (a *app) serveWith(ctx context.Context, r *reloader, listen []string, found tools, held sandbox.Level) error {
+func (a *app) serveWith(ctx context.Context, r *reloader, told places, found tools, held sandbox.Level) error {
 	c, trail, d := r.started, r.trail, doorOf(r.started.Door)
 	server, keys, err := newGateway(c, found, held, trail, d)
 	if err != nil {
 		return err
 	}
 	r.server = server
-	listeners, err := listenOn(ctx, listen)
+	listeners, err := told.open(ctx, c.Listen)
 	if err != nil {
 		return err
 	}
@@ -136,7 +141,7 @@ func (a *app) serveWith(ctx context.Context, r *reloader, listen []string, found
 		return err
 	}
 	stops := []func(){startNoting(ctx, trail), a.startKeeping(ctx, d, c.State), beside(ctx, r.run)}
-	err = server.Serve(ctx, listeners...)
+	err = server.Serve(ctx, accepting(listeners)...)
 	for _, stop := range stops {
 		stop()
 	}
@@ -212,12 +217,12 @@ func trustOf(c *configs.Config) gateway.Trust {
 }
 
 // posture is what the gateway says of itself at its start.
-func posture(c *configs.Config, found tools, held sandbox.Level, keys []ssh.Signer, listeners []net.Listener) audit.Start {
+func posture(c *configs.Config, found tools, held sandbox.Level, keys []ssh.Signer, listeners []listening.Listener) audit.Start {
 	s := audit.Start{
 		Version: thisBuild().Version, Clients: len(c.Clients), Policy: c.Hash, Confinement: held.String(),
 	}
 	for _, l := range listeners {
-		s.Listen = append(s.Listen, l.Addr().String())
+		s.Listen = append(s.Listen, l.Name)
 	}
 	for _, k := range keys {
 		s.HostKeys = append(s.HostKeys, ssh.FingerprintSHA256(k.PublicKey()))
@@ -233,46 +238,4 @@ func posture(c *configs.Config, found tools, held sandbox.Level, keys []ssh.Sign
 		s.Programs = append(s.Programs, p)
 	}
 	return s
-}
-
-// listenOn opens every address, or none.
-func listenOn(ctx context.Context, addresses []string) ([]net.Listener, error) {
-	var all []net.Listener
-	for _, address := range addresses {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-		if err != nil {
-			for _, open := range all {
-				open.Close()
-			}
-			return nil, fmt.Errorf("cannot listen on %q: %w; %s", address, innermost(err), listenRemedy(err))
-		}
-		all = append(all, l)
-	}
-	return all, nil
-}
-
-// innermost is what the system said, without the address, which the message has
-// already.
-func innermost(err error) error {
-	var call *os.SyscallError
-	if errors.As(err, &call) {
-		return call.Err
-	}
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err
-	}
-	return err
-}
-
-func listenRemedy(err error) string {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return "another program, perhaps another postern, listens there: end it, or name another port with listen or --listen"
-	case errors.Is(err, syscall.EACCES):
-		return "ports below 1024 take root or CAP_NET_BIND_SERVICE: name a higher one with listen or --listen"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "this host has no such address: see ip address, and correct listen or --listen"
-	}
-	return `write it as "ADDRESS:PORT", or ":PORT" for all addresses`
 }

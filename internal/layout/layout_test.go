@@ -106,14 +106,15 @@ func walls() map[string]struct {
 // change in one place.
 func owners() map[string][]string {
 	return map[string][]string{
-		"github.com/gliderlabs/ssh":     {"gateway"},
-		"github.com/goccy/go-yaml":      {"configs"},
-		"github.com/spf13/cobra":        {"cmd/postern"},
-		"github.com/rs/zerolog":         {"audit", "cmd/postern", "gateway"},
-		"os/exec":                       {"cmd/postern", "sandbox"},
-		"github.com/fsnotify/fsnotify":  {}, // internal/watch
-		"github.com/mattn/go-isatty":    {},
-		"github.com/mattn/go-colorable": {},
+		"github.com/gliderlabs/ssh":                   {"gateway"},
+		"github.com/goccy/go-yaml":                    {"configs"},
+		"github.com/spf13/cobra":                      {"cmd/postern"},
+		"github.com/rs/zerolog":                       {"audit", "cmd/postern", "gateway"},
+		"os/exec":                                     {"cmd/postern", "sandbox"},
+		"github.com/fsnotify/fsnotify":                {}, // internal/watch
+		"github.com/coreos/go-systemd/v22/activation": {}, // internal/listening
+		"github.com/mattn/go-isatty":                  {},
+		"github.com/mattn/go-colorable":               {},
 	}
 }
 
