@@ -61,6 +61,8 @@ type Change struct {
 	File   string `json:"file,omitempty"`
 	// Source is the network whose penalties were lifted; empty for all of them.
 	Source string `json:"source,omitempty"`
+	// Session is the one that was ended; empty where several were.
+	Session string `json:"session,omitempty"`
 	// UID is the user that ran it, and By the name. SudoUser is who became that
 	// user, as sudo says, and Terminal where.
 	UID      int    `json:"uid"`
@@ -84,7 +86,7 @@ func (t *Trail) changed(note string, c Change) error {
 		e.Int("uid", c.UID)
 		for _, field := range []struct{ key, text string }{
 			{"by", c.By}, {"sudo_user", c.SudoUser}, {"terminal", c.Terminal},
-			{"client", c.Client}, {"file", c.File}, {"source", c.Source}, {"failure", c.Failure},
+			{"client", c.Client}, {"session", c.Session}, {"file", c.File}, {"source", c.Source}, {"failure", c.Failure},
 		} {
 			if field.text != "" {
 				foreign(e, field.key, field.text)

@@ -59,6 +59,14 @@ func (t *Trail) ListenerFailed(address string, failure error) error {
 	})
 }
 
+// ControlRefused records a process of this host that connected to the control socket
+// and may not ask there. The process is 0 where it cannot be seen.
+func (t *Trail) ControlRefused(uid uint32, pid int32) error {
+	return t.record(zerolog.WarnLevel, "control refused", loose, func(e *zerolog.Event) {
+		e.Uint32("uid", uid).Int32("pid", pid)
+	})
+}
+
 // Connection is where an event comes from. What is not known yet is empty.
 type Connection struct {
 	// ID is the gateway's own name for the connection.

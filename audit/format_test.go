@@ -34,7 +34,7 @@ func fullRecords(t *testing.T) map[string][]string {
 		a.GatewayStarted(audit.Start{Version: "1", Listen: []string{":2222"}, HostKeys: []string{"SHA256:h"}, Clients: 1, Policy: "ab", Confinement: "full",
 			Programs: []audit.Program{{Name: "rsync", Path: "/usr/bin/rsync", Version: "3.2.7", Holes: []string{"CVE-1"}}}}),
 		a.GatewayStopped("signal"), a.PolicyLoaded("ab", 1, 2, []string{"listen"}), a.PolicyRefused([]string{"postern.yaml:1:1: w"}),
-		a.ListenerFailed(":22", errors.New("too many open files")),
+		a.ListenerFailed(":22", errors.New("too many open files")), a.ControlRefused(1000, 12),
 		a.SendingFailed("stdout", 1, "w"), a.SendingResumed("stdout"), a.SendingSkipped("stdout", 1, 2),
 		a.ConnectionRefused(from, "no common algorithm"), a.ConnectionAccepted(from), a.ConnectionEnded(from, time.Second, 1, "the client left"),
 		a.KeyRefused(from, audit.KeyRefusal{Fingerprint: "SHA256:x", Type: "ssh-ed25519", Proved: true, Code: "address", Why: "w"}),

@@ -16,7 +16,7 @@ import (
 
 // change is one, as of now.
 func (k *keeping) change(command string) audit.Change {
-	return audit.Change{Command: command, Client: "laptop", File: "/etc/postern/clients.d/laptop.yaml", Source: "192.0.2.7/32",
+	return audit.Change{Command: command, Client: "laptop", Session: "6ad41b05d7c892f2.1", File: "/etc/postern/clients.d/laptop.yaml", Source: "192.0.2.7/32",
 		UID: 1000, By: "anna", SudoUser: "bob", Terminal: "/dev/pts/1", At: k.o.Now()}
 }
 
@@ -86,7 +86,7 @@ func TestNotesBecomeRecords(t *testing.T) {
 	if err != nil || len(newest) != 1 {
 		t.Fatal(newest, err)
 	}
-	for _, field := range []string{`"uid":1000`, `"by":"anna"`, `"sudo_user":"bob"`, `"terminal":"/dev/pts/1"`, `"at":"2026-10-18T01:04:05.000Z"`, `"client":"laptop"`} {
+	for _, field := range []string{`"uid":1000`, `"by":"anna"`, `"sudo_user":"bob"`, `"terminal":"/dev/pts/1"`, `"at":"2026-10-18T01:04:05.000Z"`, `"client":"laptop"`, `"session":"6ad41b05d7c892f2.1"`} {
 		if !strings.Contains(string(newest[0].Line), field) {
 			t.Errorf("%s is not in %s", field, newest[0].Line)
 		}
