@@ -25,15 +25,10 @@ func LogPlace(l Level) (path string, remove func(), err error) {
 	if l.namespaces() {
 		return rootedLog, func() {}, nil
 	}
-	base, err := filepath.EvalSymlinks(os.TempDir())
+	dir, remove, err := newTemporary(logFolder)
 	if err != nil {
 		return "", nil, err
 	}
-	dir, err := os.MkdirTemp(base, "postern-log-")
-	if err != nil {
-		return "", nil, err
-	}
-	remove = func() { os.RemoveAll(dir) }
 	if err := os.Chmod(dir, 0o711); err != nil {
 		remove()
 		return "", nil, err

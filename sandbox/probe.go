@@ -66,14 +66,11 @@ func rehearse(self string, p plan) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "postern-probe-")
+	dir, remove, err := newTemporary(probeFolder)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(dir)
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return err
-	}
+	defer remove()
 	o := Order{
 		Program: program, Args: []string{program}, Dir: "/", Umask: 0o077,
 		Paths: []Path{{Path: dir}}, Least: p.Level, Most: p.Level,

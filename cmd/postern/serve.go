@@ -74,6 +74,7 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 		a.refused(err)
 		return err
 	}
+	removeLeftovers(c)
 	held, err := confinement(c.Sandbox, ability())
 	if err != nil {
 		return err
@@ -104,6 +105,14 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 	r.watcher.Close()
 	sending.Stop()
 	return errors.Join(err, trail.Close())
+}
+
+// removeLeftovers removes the temporary files and folders of gateways and commands
+// that were killed.
+func removeLeftovers(c *configs.Config) {
+	sandbox.RemoveLeftovers()
+	durable.RemoveLeftovers(c.State)
+	durable.RemoveLeftovers(c.ClientsDir)
 }
 
 // trailRemedy says what to do about a trail that cannot be written.

@@ -3,8 +3,9 @@
 //
 // Content goes to a temporary file in the same folder, is synced, and takes its
 // name in one step; then the folder is synced. The temporary file's name begins
-// with a dot, so that one left behind by a crash is read by nobody. Callers own
-// locking: of two that change one file at once the last wins.
+// with a dot, so that one left behind by a crash is read by nobody, and goes with
+// [RemoveLeftovers]. Callers own locking: of two that change one file at once the last
+// wins.
 //
 // Symbolic links are not followed in the last component: the link itself is
 // replaced or removed.
@@ -80,12 +81,13 @@ func Mkdir(path string, mode fs.FileMode) error {
 
 // put writes the content beside path and moves it there by publish.
 func put(path string, data []byte, mode fs.FileMode, owner owner, publish func(from, to string) error) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	temporary, err := newTemporary(path)
 	if err != nil {
 		return fmt.Errorf("write %q: %w", path, err)
 	}
 	// After a rename there is nothing left to remove, and no error matters.
 	defer os.Remove(temporary.Name())
+	defer temporary.Close()
 	if err := fill(temporary, data, mode, owner); err != nil {
 		return fmt.Errorf("write %q: %w", path, err)
 	}
@@ -95,11 +97,10 @@ func put(path string, data []byte, mode fs.FileMode, owner owner, publish func(f
 	return SyncFolder(filepath.Dir(path))
 }
 
-// fill writes, syncs and closes the file.
+// fill writes and syncs the file.
 func fill(f *os.File, data []byte, mode fs.FileMode, owner owner) error {
 	_, err := f.Write(data)
-	err = errors.Join(err, owner.giveFile(f), f.Chmod(mode), f.Sync())
-	return errors.Join(err, f.Close())
+	return errors.Join(err, owner.giveFile(f), f.Chmod(mode), f.Sync())
 }
 
 // exclusive gives the file at from the name to, which must be free.
