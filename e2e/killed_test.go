@@ -1,57 +1,87 @@
 package e2e
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// kills is how often the gateway of each level is killed.
-var kills = flag.Int("kills", 8, "how often a gateway is killed at a random moment")
+// kills is how often something is killed at each level.
+var (
+	kills    = flag.Int("kills", 8, "how often a gateway, a child or a client is killed at a random moment, at each level")
+	killSeed = flag.Uint64("kill-seed", 0, "repeat the kills of this seed; 0 makes one up")
+)
 
-// TestKilled kills the gateway at random moments of its life, again and again,
-// while stock clients are at work. No child outlives it, nobody could have changed
-// the trail, and every child that ever ran is in it: decided before it started,
-// and ended once, as seen or as lost.
+// TestKilled kills the gateway, its children and its clients at random moments,
+// again and again, while stock clients are at work. Nothing of them stays, nobody
+// could have changed the trail, and every child that ever ran is in it: decided before
+// it started, and ended once, as seen or as lost. What was cut off is well when it is
+// done again.
 func TestKilled(t *testing.T) {
 	if onlyBaseline() {
 		return
 	}
-	for _, level := range []string{full, none} {
+	levels := []string{full, none}
+	if *whole {
+		levels = append(levels, landlock, namespaces)
+	}
+	for _, level := range levels {
 		t.Run(level, func(t *testing.T) {
 			t.Parallel()
-			seed := uint64(time.Now().UnixNano())
+			seed := *killSeed
+			if seed == 0 {
+				seed = uint64(time.Now().UnixNano())
+			}
 			t.Logf("seed %d", seed)
 			k := newKilled(t, level, rand.New(rand.NewPCG(seed, 0)))
+			var deck []victim
 			for round := range *kills {
-				k.round(round)
-			}
-			// All is as it was for the clients, too.
-			for _, cmd := range k.clients(*kills) {
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Errorf("%q: %v\n%s", cmd.Args, err, out)
+				if len(deck) == 0 {
+					deck = k.shuffled()
 				}
+				k.round(round, deck[0])
+				deck = deck[1:]
 			}
+			k.repeat(*kills) // all is as it was for the clients, too
 			k.account()
 		})
 	}
 }
 
-// killed is a world whose gateway is killed.
+// killed is a world in which something is killed.
 type killed struct {
 	*world
 	t      *testing.T
 	p      *postern
 	random *rand.Rand
+	rest   left
+	// stored is how often something was stored in which folder, at least.
+	stored map[string]int
+}
+
+// victim is what a round kills, and how.
+type victim struct {
+	what   string
+	signal syscall.Signal
+}
+
+// shuffled are the victims of some rounds: each that there is, in any order.
+func (k *killed) shuffled() []victim {
+	deck := []victim{
+		{"gateway", syscall.SIGKILL}, {"gateway", syscall.SIGKILL}, {"gateway", syscall.SIGKILL}, {"gateway", syscall.SIGTERM},
+		{"child", syscall.SIGKILL}, {"child", syscall.SIGTERM}, {"client", syscall.SIGKILL}, {"client", syscall.SIGTERM},
+	}
+	k.random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+	return deck
 }
 
 // witness is a program that writes down when it starts and with what, and then
@@ -93,33 +123,64 @@ func newKilled(t *testing.T, level string, random *rand.Rand) *killed {
 	if err := w.start(); err != nil {
 		t.Fatal(err)
 	}
-	return &killed{w, t, w.server.(*postern), random}
+	k := &killed{world: w, t: t, p: w.server.(*postern), random: random, stored: map[string]int{}}
+	k.must("borg", "init", "-e", "none", "nas:"+k.repository())
+	var err error
+	if k.rest, err = k.p.atRest(); err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
-// clients are those of one round, of which some take longer than others.
-func (k *killed) clients(round int) []*exec.Cmd {
-	var all []*exec.Cmd
+// repository is the one that the borgs of all rounds share.
+func (k *killed) repository() string { return k.path("nas/borg/kept") }
+
+// must runs a command of a client's that must end well.
+func (k *killed) must(name string, args ...string) {
+	k.t.Helper()
+	out, errs, status, err := k.run(name, args...)
+	if err != nil || status != 0 {
+		k.t.Fatalf("%s %q: status %d, %v\n%s%s", name, args, status, err, out, errs)
+	}
+}
+
+// named is the name of what a round stores.
+func (k *killed) named(round int) string { return fmt.Sprintf("round-%03d", round) }
+
+// clients are those of one round, of which some take longer than others, and one says
+// nothing until its input is closed.
+func (k *killed) clients(round int) (all []*exec.Cmd, silent io.Closer) {
+	k.t.Helper()
+	borg, quiet := "borg init -e none nas:"+k.path("nas/borg")+"/ROUND", "rsync --server -re.iLsfxCIvu . ROUND-0"
+	if round%2 == 1 {
+		borg, quiet = "borg create --lock-wait 20 nas:"+k.repository()+"::ROUND src", "borg serve"
+	}
 	for _, line := range []string{
 		"rsync -a src/small nas:ROUND-0/",
 		"rsync -a --bwlimit=500k src/ nas:ROUND-1/",
 		"rsync -a nas: back-ROUND/",
-		"borg init -e none nas:" + k.path("nas/borg") + "/ROUND",
+		borg,
+		"ssh nas " + quiet,
 	} {
-		words := strings.Fields(strings.ReplaceAll(line, "ROUND", fmt.Sprintf("round-%03d", round)))
-		if path := k.path("bin/" + words[0]); words[0] == "rsync" {
-			words[0] = path
-		}
+		words := strings.Fields(strings.ReplaceAll(line, "ROUND", k.named(round)))
 		cmd := exec.Command(words[0], words[1:]...)
+		if words[0] != "borg" {
+			cmd.Path = k.path("bin/" + words[0])
+		}
 		cmd.Dir, cmd.Env = k.work, append(os.Environ(), k.env()...)
 		all = append(all, cmd)
 	}
-	return all
+	silent, err := all[len(all)-1].StdinPipe()
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return all, silent
 }
 
-// round starts clients, kills the gateway, and has the next one take over.
-func (k *killed) round(n int) {
+// round starts clients, kills one thing at some moment, and looks what is left.
+func (k *killed) round(n int, v victim) {
 	k.t.Helper()
-	all := k.clients(n)
+	all, silent := k.clients(n)
 	for _, cmd := range all {
 		if err := cmd.Start(); err != nil {
 			k.t.Fatal(err)
@@ -127,129 +188,125 @@ func (k *killed) round(n int) {
 	}
 	// The moment is what this is about; no condition could be waited for.
 	<-time.After(time.Duration(k.random.IntN(1500)) * time.Millisecond)
-	if err := k.p.cmd.Process.Kill(); err != nil {
-		k.t.Fatal(err)
-	}
-	<-k.p.ended
-	k.p.over = true
+	k.strike(v, all)
+	silent.Close()
 	for _, cmd := range all {
 		cmd.Wait() // well or not, as far as they came
 	}
+	if err := k.restored(); err != nil {
+		k.t.Fatalf("after kill %d, of the %s by %s: %v", n, v.what, v.signal, err)
+	}
+	k.wholeOrNot(n)
+	k.repeat(n)
+}
+
+// restored waits for a gateway at rest with nothing left of before, whose trail is
+// whole.
+func (k *killed) restored() error {
+	if k.p.over {
+		if err := k.takeOver(); err != nil {
+			return err
+		}
+	}
+	now, err := k.p.atRest()
+	if err != nil {
+		return err
+	}
+	if err := k.rest.more(now); err != nil {
+		return err
+	}
+	_, err = k.postern("audit", "verify")
+	return err
+}
+
+// strike kills the victim. Where there is none of its kind at the moment, nothing is.
+func (k *killed) strike(v victim, clients []*exec.Cmd) {
+	k.t.Helper()
+	if v.what == "gateway" {
+		k.strikeGateway(v.signal)
+		return
+	}
+	all := family(k.p.pid())
+	if v.what == "client" {
+		all = nil
+		for _, cmd := range clients {
+			all = append(append(all, family(cmd.Process.Pid)...), started{cmd.Process.Pid, birth(cmd.Process.Pid)})
+		}
+	}
+	if len(all) > 0 {
+		_ = syscall.Kill(all[k.random.IntN(len(all))].pid, v.signal) // it may have ended
+	}
+}
+
+// strikeGateway ends the gateway; none of its children outlives it.
+func (k *killed) strikeGateway(signal syscall.Signal) {
+	k.t.Helper()
+	children := family(k.p.pid())
+	if err := k.p.cmd.Process.Signal(signal); err != nil {
+		k.t.Fatal(err)
+	}
+	select {
+	case err := <-k.p.ended:
+		if signal == syscall.SIGTERM && err != nil {
+			k.t.Errorf("after SIGTERM: %v\n%s", err, k.p.log.tail(20))
+		}
+	case <-time.After(patience):
+		k.t.Fatalf("the gateway does not end by %s", signal)
+	}
+	k.p.over = true
+	if err := gone(children); err != nil {
+		k.t.Fatalf("children of a gateway that got %s: %v", signal, err)
+	}
+}
+
+// takeOver has the next gateway begin, once nothing of the last one runs.
+func (k *killed) takeOver() error {
 	if err := until(func() (bool, string) {
 		left := strays(k.work)
 		return len(left) == 0, "these outlive the gateway:\n" + describe(left)
 	}); err != nil {
-		k.t.Fatal(err)
+		return err
 	}
 	if err := k.p.serve(); err != nil {
-		k.t.Fatal(err)
+		return err
 	}
 	k.p.over = false
-	if err := k.writeHosts(); err != nil {
-		k.t.Fatal(err)
-	}
-	if out, err := k.postern("audit", "verify"); err != nil {
-		k.t.Fatalf("after kill %d: %v\n%s", n, err, out)
-	}
+	return k.writeHosts()
 }
 
-// told is a record of the trail, as far as the account needs it.
-type told struct {
-	Time                                       time.Time
-	Number                                     uint64
-	Message, Session, Client, Verdict, Request string
-	Args                                       []string
-	Lost                                       bool
-}
-
-// account holds the records against what ran.
-func (k *killed) account() {
+// wholeOrNot looks at what a round stored: what has its name is whole.
+func (k *killed) wholeOrNot(round int) {
 	k.t.Helper()
-	if err := k.p.idle(); err != nil {
-		k.t.Fatal(err)
+	for name, size := range map[string]int64{"-0/small": 1000, "-1/small": 1000, "-1/big": 1 << 20} {
+		path := k.path("nas/data/" + k.named(round) + name)
+		if info, err := os.Lstat(path); err == nil && info.Size() != size {
+			k.t.Errorf("%s has %d bytes of %d", path, info.Size(), size)
+		}
 	}
-	out, err := k.postern("audit", "--event", "all", "--json", "-n", "1000000")
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	var records []told
-	if err := json.Unmarshal([]byte(out), &records); err != nil {
-		k.t.Fatal(err)
-	}
-	slices.Reverse(records)
-	decided, ends := k.sessions(records)
-	k.t.Logf("%d sessions: %v", len(decided), ends)
-	if ends["seen"] == 0 || ends["lost"] == 0 {
-		k.t.Error("the kills came all at the same moment of a session")
-	}
-	if k.level == none {
-		k.witnessed(decided)
-	}
-	stored, err := filepath.Glob(k.path("nas/data/round-*"))
-	if err != nil || len(stored) == 0 {
-		k.t.Errorf("nothing was stored: %v", err)
-	}
-	for _, path := range stored {
-		name := filepath.Base(path)
-		if !slices.ContainsFunc(decided, func(r told) bool { return strings.Contains(r.Request, name) }) {
-			k.t.Errorf("%s was stored, and nothing decided", name)
+	for _, folder := range []string{k.named(round) + "-0", k.named(round) + "-1"} {
+		if _, err := os.Lstat(k.path("nas/data/" + folder)); err == nil {
+			k.stored[folder]++
 		}
 	}
 }
 
-// sessions returns the decisions that allowed something, and how many of them
-// ended how. Each has one end, behind it.
-func (k *killed) sessions(records []told) (decided []told, ends map[string]int) {
-	open := map[string]bool{}
-	ends = map[string]int{}
-	for _, r := range records {
-		switch {
-		case r.Message == "session decided" && r.Verdict == "allow":
-			decided = append(decided, r)
-			open[r.Session] = true
-		case r.Message == "session ended":
-			if !open[r.Session] || r.Client != "laptop" {
-				k.t.Errorf("an end of nothing, or the second one: %+v", r)
-			}
-			delete(open, r.Session)
-			ends[map[bool]string{false: "seen", true: "lost"}[r.Lost]]++
-		}
+// repeat does again, to its end, what a round may have cut off, and then makes room.
+func (k *killed) repeat(round int) {
+	k.t.Helper()
+	name := k.named(round)
+	folder := name + "-1"
+	k.must("rsync", "-a", "--delete", "src/", "nas:"+folder+"/") // its own temporary files rsync leaves
+	if got := names(k.path("nas/data/" + folder)); !slices.Equal(got, []string{"big", "small"}) {
+		k.t.Errorf("%s holds %q", folder, got)
 	}
-	if len(open) > 0 {
-		k.t.Errorf("these have no end: %v", open)
+	k.stored[folder]++
+	if round%8 == 0 || round == *kills {
+		k.must("borg", "create", "--lock-wait", "20", "nas:"+k.repository()+"::again-"+name, "src")
+		k.must("borg", "check", "--lock-wait", "20", "nas:"+k.repository())
 	}
-	return decided, ends
-}
-
-// witnessed looks for the decision of each child that ran, which came before it.
-func (k *killed) witnessed(decided []told) {
-	text, err := os.ReadFile(k.path("outside/ran"))
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	ran, decided := 0, slices.Clone(decided)
-	for line := range strings.Lines(string(text)) {
-		var child struct {
-			Time float64
-			Args []string
+	for _, old := range []string{"nas/data/" + name + "-0", "nas/data/" + name + "-1", "nas/borg/" + name, "back-" + name} {
+		if err := os.RemoveAll(k.path(old)); err != nil {
+			k.t.Error(err)
 		}
-		if err := json.Unmarshal([]byte(line), &child); err != nil {
-			k.t.Fatalf("%q: %v", line, err)
-		}
-		ran++
-		// Records have milliseconds.
-		at := time.UnixMicro(int64(child.Time * 1e6))
-		own := slices.IndexFunc(decided, func(r told) bool {
-			return !r.Time.After(at) && slices.Equal(r.Args[len(r.Args)-1:], child.Args[len(child.Args)-1:])
-		})
-		if own < 0 {
-			k.t.Errorf("this ran, and nothing was decided before: %s", line)
-			continue
-		}
-		decided = slices.Delete(decided, own, own+1)
-	}
-	k.t.Logf("%d children ran", ran)
-	if ran == 0 {
-		k.t.Error("the witness saw nothing")
 	}
 }

@@ -92,7 +92,7 @@ func (w *world) command(verb string, args ...string) *exec.Cmd {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = "/"
 	// Nothing of the test's environment: what the gateway needs, it has.
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + w.path("outside")}
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + w.path("outside"), "TMPDIR=" + w.path("tmp")}
 	return cmd
 }
 
@@ -148,8 +148,8 @@ func (p *postern) Address() string { return p.address }
 func (p *postern) HostKey() string { return p.hostKey }
 func (p *postern) pid() int        { return p.cmd.Process.Pid }
 
-// idle waits until the gateway has no child, none that got away either, and
-// nothing open that it had not open at its start.
+// idle waits until the gateway has no child, none that got away either, nothing
+// open that it had not open at its start, and no temporary file.
 func (p *postern) idle() error {
 	return until(func() (bool, string) {
 		if left := descendants(p.pid()); len(left) > 0 {
@@ -160,6 +160,9 @@ func (p *postern) idle() error {
 		}
 		if more := surplus(p.open, descriptors(p.pid())); len(more) > 0 {
 			return false, "the gateway did not close: " + strings.Join(more, ", ")
+		}
+		if left := names(p.w.path("tmp")); len(left) > 0 {
+			return false, "temporary files are left: " + strings.Join(left, ", ")
 		}
 		return true, ""
 	})

@@ -24,6 +24,7 @@ const login = "backup"
 //	gw/        postern.yaml, clients.d and state, or what sshd needs instead
 //	bin/       what the client machine's PATH finds first: ssh and rsync
 //	home/      HOME of the client machine
+//	tmp/       TMPDIR of the gateway
 type world struct {
 	work     string
 	tools    toolPaths
@@ -68,6 +69,9 @@ func newWorld(work string, baseline bool, m manner) (*world, error) {
 		}
 	}
 	if err := os.Chmod(w.path("home"), 0o700); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(os.Mkdir(w.path("tmp"), 0o755), os.Chmod(w.path("tmp"), os.ModeSticky|0o777)); err != nil {
 		return nil, err
 	}
 	// OpenSSH looks for its configuration in the home of passwd, not in HOME.
