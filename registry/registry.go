@@ -54,8 +54,9 @@ type Client struct {
 	Rules []policy.Rule
 	// Expect is how long the client may be without a backup; zero is for ever.
 	Expect time.Duration
-	// Limits bounds each child of the client.
+	// Limits bounds each child of the client, and Bounds all that it does together.
 	Limits policy.Limits
+	Bounds Bounds
 	// Where is the client's file, for messages.
 	Where string
 }

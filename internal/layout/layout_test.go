@@ -27,7 +27,7 @@ type room struct {
 func rooms() map[string]room {
 	return map[string]room{
 		"cmd/postern": {
-			may:    []string{"gateway", "gateway/control", "gateway/door", "configs", "registry", "policy", "audit", "audit/sender", "sandbox"},
+			may:    []string{"gateway", "gateway/control", "gateway/door", "gateway/limit", "configs", "registry", "policy", "audit", "audit/sender", "sandbox"},
 			reason: "the one place where parts are put together; nothing imports it",
 		},
 		"configs": {
@@ -35,7 +35,7 @@ func rooms() map[string]room {
 			reason: "files become clients and rules; the server never sees their type",
 		},
 		"gateway": {
-			may:    []string{"gateway/door", "registry", "policy", "audit", "sandbox"},
+			may:    []string{"gateway/door", "gateway/limit", "registry", "policy", "audit", "sandbox"},
 			reason: "it is told what to serve, so that a test needs no file and a reload no special case",
 		},
 		"gateway/door": {
@@ -43,6 +43,10 @@ func rooms() map[string]room {
 		},
 		"gateway/control": {
 			reason: "it carries questions and answers; what they are about is for those who ask and answer",
+		},
+		"gateway/limit": {
+			may:    []string{"registry", "policy"},
+			reason: "it counts what clients have at the moment, and says what of theirs a limit refuses; who they are is for others",
 		},
 		"registry": {
 			may:    []string{"policy"},
@@ -113,6 +117,7 @@ func owners() map[string][]string {
 		"github.com/goccy/go-yaml":                    {"configs"},
 		"github.com/spf13/cobra":                      {"cmd/postern"},
 		"github.com/rs/zerolog":                       {"audit", "cmd/postern", "gateway"},
+		"golang.org/x/time/rate":                      {"gateway/limit"},
 		"os/exec":                                     {"cmd/postern", "sandbox"},
 		"github.com/fsnotify/fsnotify":                {}, // internal/watch
 		"github.com/coreos/go-systemd/v22/activation": {}, // internal/listening
