@@ -43,7 +43,7 @@ func fullRecords(t *testing.T) map[string][]string {
 		a.SessionDecided(from, decision),
 		a.BorgServed(from, audit.Operations{Session: "c1.1", Stopped: "s", Repositories: []audit.Repository{{Path: "/r", Create: true, Put: 1, Methods: map[string]int64{"put": 1}}}}),
 		a.FilesTouched(from, audit.Files{Session: "c1.1", Root: "/volume1", Files: []audit.File{{Deed: audit.Created, Kind: "file", Size: 1, Name: "a", Cut: true}}}),
-		a.SessionEnded(from, audit.End{Session: "c1.1", Status: 143, Signal: "terminated", Lasted: time.Second, In: 1, Out: 2, Err: 3, Why: "w", Failure: "f",
+		a.SessionEnded(from, audit.End{Session: "c1.1", Status: 143, Signal: "terminated", Lasted: time.Second, In: 1, Out: 2, Err: 3, Why: "w", Code: "c", Failure: "f",
 			Files: &audit.FileCounts{Created: 1, Unrecorded: 1, Unlogged: true}}))
 	if err != nil {
 		t.Fatal(err)

@@ -132,8 +132,8 @@ type End struct {
 	// In is what the client sent to the child; Out and Err are what it was
 	// sent of the child's output. All in bytes.
 	In, Out, Err int64
-	// Why says who ended the session.
-	Why string
+	// Why says who ended the session, and Code is the limit that did, if one did.
+	Why, Code string
 	// Failure is what kept the child from starting.
 	Failure string
 	// Files counts what an rsync did to files; nil where nobody counted.
@@ -150,6 +150,9 @@ func (t *Trail) SessionEnded(c Connection, s End) error {
 		}
 		e.Float64("seconds", s.Lasted.Seconds()).Int64("in", s.In).Int64("out", s.Out).Int64("err", s.Err)
 		s.Files.mark(e)
+		if s.Code != "" {
+			e.Str("code", s.Code)
+		}
 		foreign(e, "why", s.Why)
 		if s.Failure != "" {
 			foreign(e, "failure", s.Failure)
