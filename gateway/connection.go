@@ -20,6 +20,7 @@ import (
 
 	"postern/audit"
 	"postern/gateway/door"
+	"postern/gateway/limit"
 )
 
 // ending is why a connection or a session ended, as records spell it.
@@ -61,6 +62,8 @@ type connection struct {
 	// heard counts reads; cut says that there will be no more.
 	heard atomic.Uint64
 	cut   atomic.Bool
+	// asking says that the peer is being asked whether it is there.
+	asking atomic.Bool
 
 	// The stages of a handshake, each closed once: the keys are exchanged,
 	// the authentication has begun, the connection is closed. ahead is what
@@ -78,10 +81,13 @@ type connection struct {
 	keyRefused *audit.KeyRefusal
 	tries      int
 	who        *Identity
-	// failed is the worst that the peer failed at, and ours says that it was not
-	// let in for a failure of the gateway's.
-	failed door.Outcome
-	ours   bool
+	// failed is the worst that the peer failed at, and blameless says that it was
+	// not let in for a failure of the gateway's, or because its client is here
+	// already.
+	failed    door.Outcome
+	blameless bool
+	// account is of the peer's client; nil until it is let in.
+	account *limit.Account
 
 	// standing is who the peer is by the clients of the moment, and grants are
 	// what its sessions were allowed. One review goes on at a time.
@@ -132,6 +138,9 @@ func (c *connection) run() {
 	watch.Go(c.windDown)
 	c.grace = time.AfterFunc(c.server.config.LoginGrace, func() { c.end(endGrace) })
 	failure := c.handshakeAndServe()
+	if c.account != nil {
+		c.account.Leave()
+	}
 	c.grace.Stop()
 	c.end(c.leaving())
 	c.server.peers.remove(c)

@@ -41,7 +41,7 @@ func (c *connection) outcome() door.Outcome {
 	case endGrace:
 		return door.GraceExceeded
 	}
-	if c.ours {
+	if c.blameless {
 		return door.Nothing
 	}
 	return max(c.failed, door.NoAuth)

@@ -94,8 +94,12 @@ func (c *connection) verified(peer ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Pe
 		}
 		return nil, banner(err)
 	}
+	if err := c.enter(key, who); err != nil {
+		c.blameless = true
+		return nil, banner(err)
+	}
 	if err := c.admit(peer, who); err != nil {
-		c.ours = true
+		c.blameless = true
 		return nil, banner(errNoRecords)
 	}
 	return &ssh.Permissions{

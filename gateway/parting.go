@@ -32,7 +32,7 @@ func (s *session) explain(text string) (done func()) {
 	told := make(chan struct{})
 	s.spawn(func() {
 		defer close(told)
-		s.say(s.channel.Stderr(), "postern: ended: "+text+"\n")
+		s.streams.Load().conclude("postern: ended: " + text + "\n")
 		s.settle(partingLimit)
 	})
 	limit := time.NewTimer(partingLimit)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"sync"
 	"time"
@@ -50,6 +51,9 @@ func (s *session) execute(c *child, input *bufio.Reader, leave func()) {
 	}
 	end.Files = files(exit)
 	end.Status, end.Signal, end.Lasted = status(exit), signalName(exit), s.server.config.Now().Sub(start)
+	if r, ok := revoked(s.ctx); ok && end.Why != string(endExited) {
+		end.Code = r.code
+	}
 	if _, told := parting(s.ctx); told && end.Why != string(endExited) && end.Status == 0 {
 		end.Status = policy.ExitRefused // what was cut off did not succeed
 	}
@@ -84,11 +88,13 @@ func signalName(exit sandbox.Exit) string {
 // has ended and all its output is delivered, or the client is gone. heard, which
 // may be nil, listens to what the child is given.
 func (s *session) attend(p *sandbox.Process, input io.Reader, heard *listener, end *audit.End) sandbox.Exit {
-	in := &inlet{server: s.server, to: p.Stdin, carried: &s.carried.in}
+	throttled, release := context.WithCancel(s.ctx)
+	defer release()
+	in := &inlet{server: s.server, to: p.Stdin, carried: &s.carried.in, take: func(n int) int { return s.account.In.Take(throttled, n) }}
 	if heard != nil {
 		in.heard = heard.hear
 	}
-	streams := s.newOutlets(p)
+	streams := s.newOutlets(p, func(n int) int { return s.account.Out.Take(throttled, n) })
 	s.speakBy(streams)
 	var outputs sync.WaitGroup
 	outputs.Add(2)
@@ -96,7 +102,7 @@ func (s *session) attend(p *sandbox.Process, input io.Reader, heard *listener, e
 	s.spawn(func() { defer outputs.Done(); streams.carryOut() })
 	s.spawn(func() { defer outputs.Done(); streams.carryComplaints() })
 
-	end.Why = string(s.await(p))
+	end.Why = string(s.await(p, release))
 	streams.childEnded()
 	outputs.Wait()
 	exit := p.Wait()
@@ -104,14 +110,16 @@ func (s *session) attend(p *sandbox.Process, input io.Reader, heard *listener, e
 	return exit
 }
 
-// await returns when the child has ended, and who ended it.
-func (s *session) await(p *sandbox.Process) ending {
+// await returns when the child has ended, and who ended it. Where that was not the
+// child itself, the streams are released from their limits first.
+func (s *session) await(p *sandbox.Process, release func()) ending {
 	select {
 	case <-p.Done():
 		return endExited
 	case <-s.closed:
 	case <-s.ctx.Done():
 	}
+	release()
 	why := s.whyGone()
 	grace := s.server.config.KillGrace
 	if text, told := parting(s.ctx); told {

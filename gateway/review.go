@@ -29,13 +29,17 @@ const (
 
 // revocation is why something ends that was allowed, as the client reads it and the
 // records keep it.
-type revocation struct{ why string }
+type revocation struct {
+	why string
+	// code names the limit that ended it; empty where none did.
+	code string
+}
 
 // Error implements error.
 func (r *revocation) Error() string { return r.why }
 
 // notAllowed is why what was allowed is not any more.
-func notAllowed(why string) *revocation { return &revocation{"no longer allowed: " + why} }
+func notAllowed(why string) *revocation { return &revocation{why: "no longer allowed: " + why} }
 
 // Replace has the gateway go by other clients, and by what else decides who they
 // are, from now on. Sessions and connections that would not be allowed any more, or
@@ -62,8 +66,11 @@ func (s *Server) watchExpiry(stopped <-chan struct{}) {
 		}
 		now := s.config.Now()
 		for _, c := range s.peers.all() {
-			if c.standing.Load().isOver(now) {
+			standing := c.standing.Load()
+			if standing.isOver(now) {
 				c.spawn(c.review)
+			} else {
+				c.endOvertime(standing.Client, now)
 			}
 		}
 	}
@@ -103,6 +110,7 @@ func (c *connection) review() {
 		c.cancel(notAllowed(fmt.Sprintf("the key is of client %q now", who.Client.Name)))
 	default:
 		c.standing.Store(&who)
+		c.account.Apply(who.Client.Bounds)
 		for _, g := range c.grants.all() {
 			client := who.Client
 			client.Rules = slices.Clone(client.Rules)
@@ -124,6 +132,8 @@ type grant struct {
 	// since is when it was given, and over is reached when the session has ended.
 	since time.Time
 	over  stage
+	// client is who it was that the decision was made for.
+	client registry.Client
 }
 
 // enrol puts the grant where reviews find it, until leave is called.
@@ -138,10 +148,12 @@ func (g *grant) enrol() (leave func()) {
 func (g *grant) review(client registry.Client) {
 	// A rule that was put before the others does not move what runs.
 	slices.SortStableFunc(client.Rules, func(a, b policy.Rule) int { return g.isHome(b) - g.isHome(a) })
-	d := decide(client, g.session.server.config.Host, g.request, g.tree)
+	server := g.session.server
+	d := decide(client, server.config.Host, g.request, g.tree)
 	if what := d.TakesBack(g.decision); what != "" {
 		g.session.cancel(notAllowed(what))
 	}
+	g.endOvertime(client, server.config.Now())
 }
 
 // isHome is 1 for the rule that relative paths were relative to, and else 0.

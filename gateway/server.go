@@ -13,6 +13,7 @@ import (
 
 	"postern/audit"
 	"postern/gateway/door"
+	"postern/gateway/limit"
 	"postern/policy"
 	"postern/registry"
 	"postern/sandbox"
@@ -64,8 +65,10 @@ type Config struct {
 	// Now is the clock; nil means the system's.
 	Now func() time.Time
 	// KeepAlive is how long a peer may be silent before it is asked whether
-	// it is there. After three questions without an answer it is gone.
-	KeepAlive time.Duration
+	// it is there, and Idle how long until it is given up, where its client has
+	// no time of its own for that; zero stands for four times KeepAlive. It is
+	// asked three times at least, however short that is.
+	KeepAlive, Idle time.Duration
 	// LoginGrace is how long a peer has to prove who it is.
 	LoginGrace time.Duration
 	// KillGrace is how long a child that lost its client gets at each stage:
@@ -94,6 +97,8 @@ type Server struct {
 	life       context.Context
 	end        context.CancelFunc
 	retirement retirement
+	// accounts are what clients have of the gateway at the moment.
+	accounts limit.Accounts
 }
 
 // New returns a gateway, or why the configuration cannot be one.
@@ -145,6 +150,9 @@ func (c Config) withDefaults() Config {
 		if *d.value == 0 {
 			*d.value = d.or
 		}
+	}
+	if c.Idle == 0 {
+		c.Idle = leastPauses * c.KeepAlive
 	}
 	return c
 }

@@ -84,7 +84,7 @@ func (g *grant) decide(command string, input *bufio.Reader) ([]string, policy.De
 			return arguments, refused(refusal)
 		}
 	}
-	g.request = request
+	g.request, g.client = request, who.Client
 	g.decision = decide(who.Client, server.config.Host, request, g.tree)
 	g.home = homeOf(who.Client, g.decision.Tool)
 	return arguments, g.decision

@@ -71,7 +71,7 @@ func sortSessions(all []Session) {
 func (s *Server) Connections() int { return s.connections.size() }
 
 // byOperator is the cause of an end that a person asked for.
-var byOperator = &revocation{"by the operator"}
+var byOperator = &revocation{why: "by the operator"}
 
 // Kill ends the sessions that are chosen, as if they were not allowed any more: within
 // a second, and their clients read why. Connections stay. It returns those sessions as

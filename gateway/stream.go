@@ -33,6 +33,8 @@ type inlet struct {
 	server  *Server
 	to      *os.File
 	carried *atomic.Int64
+	// take waits until some of so many bytes may flow, and returns how many.
+	take func(n int) int
 	// heard gets what the child was given; nil where nobody listens.
 	heard func([]byte)
 }
@@ -46,20 +48,28 @@ func (i *inlet) carry(from io.Reader) {
 	defer i.to.Close()
 	for open := true; ; {
 		n, err := from.Read(buffer)
-		if n > 0 && open {
-			written, failure := i.to.Write(buffer[:n])
-			i.carried.Add(int64(written))
-			if i.heard != nil {
-				i.heard(buffer[:written])
-			}
-			if open = failure == nil; !open {
-				i.to.Close()
-			}
+		for rest := buffer[:n]; len(rest) > 0 && open; {
+			piece := rest[:i.take(len(rest))]
+			rest = rest[len(piece):]
+			open = i.give(piece)
 		}
 		if err != nil {
 			return
 		}
 	}
+}
+
+// give hands data to the child, and reports whether it takes more.
+func (i *inlet) give(data []byte) bool {
+	written, err := i.to.Write(data)
+	i.carried.Add(int64(written))
+	if i.heard != nil {
+		i.heard(data[:written])
+	}
+	if err != nil {
+		i.to.Close()
+	}
+	return err == nil
 }
 
 // outlets carry the child's two output streams to the client. What the child
@@ -68,12 +78,16 @@ func (i *inlet) carry(from io.Reader) {
 // the reason on the other.
 type outlets struct {
 	out, complaints *outlet
-	// order is held while something is read and written.
+	// order is held while something is written, and for complaints from when they
+	// are read.
 	order sync.Mutex
 	// word is what the gateway has to say as soon as no line is unfinished on
 	// standard error, and inLine says that one is.
 	word   string
 	inLine bool
+	// take waits until some of so many bytes may flow, and returns how many. It is
+	// not called under order: complaints do not wait for data.
+	take func(n int) int
 	// shown is how much of standard error the client has had time to show.
 	shown    int64
 	patience patience
@@ -93,8 +107,9 @@ type outlet struct {
 	ended bool
 }
 
-func (s *session) newOutlets(p *sandbox.Process) *outlets {
+func (s *session) newOutlets(p *sandbox.Process, take func(n int) int) *outlets {
 	return &outlets{
+		take:       take,
 		out:        &outlet{server: s.server, from: p.Stdout, to: s.channel, carried: &s.carried.out},
 		complaints: &outlet{server: s.server, from: p.Stderr, to: s.channel.Stderr(), carried: &s.carried.err},
 		patience:   patience{settle: s.settle, start: time.Now()},
@@ -103,18 +118,33 @@ func (s *session) newOutlets(p *sandbox.Process) *outlets {
 
 // carryOut carries standard output until it ends.
 func (o *outlets) carryOut() {
-	o.out.carry(func(fd uintptr, buffer []byte) (int, error) {
-		o.order.Lock()
-		defer o.order.Unlock()
-		n, err := readNow(fd, buffer)
-		if n > 0 {
-			if o.forwardComplaints() {
-				o.patience.wait()
-			}
-			o.out.write(buffer[:n])
+	o.out.carry(readNow, func(data []byte) {
+		for len(data) > 0 {
+			piece := data[:o.take(len(data))]
+			data = data[len(piece):]
+			o.pay(o.deliver(piece))
 		}
-		return n, err
 	})
+}
+
+// deliver writes a piece of standard output, behind the complaints that came before
+// it; it returns how many bytes those were.
+func (o *outlets) deliver(piece []byte) (complaints int) {
+	o.order.Lock()
+	defer o.order.Unlock()
+	complaints, fresh := o.forwardComplaints()
+	if fresh {
+		o.patience.wait()
+	}
+	o.out.write(piece)
+	return complaints
+}
+
+// pay waits until as many bytes may flow as did already.
+func (o *outlets) pay(n int) {
+	for n > 0 {
+		n -= o.take(n)
+	}
 }
 
 // carryComplaints carries standard error until it ends.
@@ -125,16 +155,16 @@ func (o *outlets) carryComplaints() {
 		n, err := readNow(fd, buffer)
 		o.complain(buffer[:max(n, 0)])
 		return n, err
-	})
+	}, func(data []byte) { o.pay(len(data)) })
 }
 
-// forwardComplaints forwards what waits on standard error now, and reports
-// whether there was anything since it was asked last. It looks once: a child that
-// floods it must not hold up its output for good.
-func (o *outlets) forwardComplaints() bool {
+// forwardComplaints forwards what waits on standard error now, which is so many
+// bytes, and reports whether there was anything since it was asked last. It looks
+// once: a child that floods it must not hold up its output for good.
+func (o *outlets) forwardComplaints() (now int, fresh bool) {
 	raw, err := o.complaints.from.SyscallConn()
 	if err != nil {
-		return false // closed; nothing waits
+		return 0, false // closed; nothing waits
 	}
 	buffer, back := o.complaints.server.buffer()
 	defer back()
@@ -142,12 +172,13 @@ func (o *outlets) forwardComplaints() bool {
 	_ = raw.Control(func(fd uintptr) {
 		if n, err := readNow(fd, buffer); err == nil {
 			o.complain(buffer[:n])
+			now = n
 		}
 	})
 	carried := o.complaints.carried.Load()
-	fresh := carried > o.shown
+	fresh = carried > o.shown
 	o.shown = carried
-	return fresh
+	return now, fresh
 }
 
 // complain hands on what the child wrote on standard error.
@@ -167,6 +198,15 @@ func (o *outlets) interject(line string) {
 	defer o.order.Unlock()
 	o.word = line
 	o.speak()
+}
+
+// conclude says a line to the client at once, since its child ends. Two must not
+// write to one stream at the same time.
+func (o *outlets) conclude(line string) {
+	o.order.Lock()
+	defer o.order.Unlock()
+	// The client has left where it fails.
+	_, _ = io.WriteString(o.complaints.to, line)
 }
 
 // speak says what there is to say, if that is possible now.
@@ -197,10 +237,10 @@ func (o *outlets) childEnded() {
 	o.complaints.childEnded()
 }
 
-// carry calls forward whenever there may be something to read, until the stream
-// ends. After the child's end somebody else may still hold the stream: then it
-// ends once nothing has come for the grace.
-func (o *outlet) carry(forward func(fd uintptr, buffer []byte) (int, error)) {
+// carry calls read whenever there may be something to read, and deliver with what
+// was read, until the stream ends. After the child's end somebody else may still
+// hold the stream: then it ends once nothing has come for the grace.
+func (o *outlet) carry(read func(fd uintptr, buffer []byte) (int, error), deliver func(data []byte)) {
 	raw, err := o.from.SyscallConn()
 	if err != nil {
 		return
@@ -212,7 +252,7 @@ func (o *outlet) carry(forward func(fd uintptr, buffer []byte) (int, error)) {
 		var n int
 		var failure error
 		err := raw.Read(func(fd uintptr) bool {
-			n, failure = forward(fd, buffer)
+			n, failure = read(fd, buffer)
 			return !errors.Is(failure, unix.EAGAIN)
 		})
 		switch {
@@ -221,6 +261,7 @@ func (o *outlet) carry(forward func(fd uintptr, buffer []byte) (int, error)) {
 		case err != nil || failure != nil || n == 0:
 			return
 		}
+		deliver(buffer[:n])
 	}
 }
 
