@@ -135,15 +135,28 @@ func sizes(b *testing.B, dir string) (all, indexes int64) {
 	return all, indexes
 }
 
+// BenchmarkRecord measures what a record costs that is on the disk, and what it costs
+// beside a gateway that shares the trail.
 func BenchmarkRecord(b *testing.B) {
-	trail, err := audit.Open(audit.Options{Dir: filepath.Join(b.TempDir(), "audit"), Prints: io.Discard, Now: time.Now})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer trail.Close()
-	for b.Loop() {
-		if err := trail.SessionDecided(from, audit.Decision{Session: "c1.1", Request: "rsync --server . /volume1", Verdict: "allow"}); err != nil {
-			b.Fatal(err)
-		}
+	for _, shared := range []bool{false, true} {
+		b.Run(fmt.Sprintf("shared=%t", shared), func(b *testing.B) {
+			trail, err := audit.Open(audit.Options{Dir: filepath.Join(b.TempDir(), "audit"), Prints: io.Discard, Now: time.Now})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer trail.Close()
+			if shared {
+				offer, err := trail.Offer()
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer offer.Close()
+			}
+			for b.Loop() {
+				if err := trail.SessionDecided(from, audit.Decision{Session: "c1.1", Request: "rsync --server . /volume1", Verdict: "allow"}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -27,12 +27,10 @@ type Start struct {
 	Confinement string
 }
 
-// stoppedEvent is the name of the record of a gateway's end.
-const stoppedEvent = "gateway stopped"
-
 // GatewayStarted records that the gateway is about to accept connections.
 func (t *Trail) GatewayStarted(s Start) error {
 	return t.record(zerolog.InfoLevel, startedEvent, binding, func(e *zerolog.Event) {
+		t.mark(e, t.began)
 		e.Str("version", s.Version).Strs("listen", s.Listen).Strs("host_keys", s.HostKeys)
 		e.Int("clients", s.Clients).Str("policy", s.Policy).Str("confinement", s.Confinement)
 		programs := e.CreateArray()
@@ -46,8 +44,46 @@ func (t *Trail) GatewayStarted(s Start) error {
 
 // GatewayStopped records that the gateway has ended, and why.
 func (t *Trail) GatewayStopped(why string) error {
-	return t.record(zerolog.InfoLevel, stoppedEvent, closing, func(e *zerolog.Event) {
-		e.Str("why", why)
+	r := t.stopped(zerolog.InfoLevel, t.began, func(e *zerolog.Event) { e.Str("why", why) })
+	return t.record(r.level, r.event, r.care, r.fields)
+}
+
+// stopped tells that a gateway has ended.
+func (t *Trail) stopped(level zerolog.Level, gateway uint64, fields func(*zerolog.Event)) entry {
+	return entry{level, stoppedEvent, closing, func(e *zerolog.Event) {
+		t.mark(e, gateway)
+		fields(e)
+	}}
+}
+
+// mark adds a gateway, and those beside it, to a record. Of a trail that is only
+// printed there is one.
+func (t *Trail) mark(e *zerolog.Event, gateway uint64) {
+	if t.store == nil {
+		return
+	}
+	e.Uint64("gateway", gateway)
+	if t.shared != nil {
+		if beside := t.shared.turn.sheet.others(gateway); len(beside) > 0 {
+			e.Uints64("beside", beside)
+		}
+	}
+}
+
+// GatewayUpgraded records that another gateway has taken over from this one, whose
+// sessions go on, as many as there are.
+func (t *Trail) GatewayUpgraded(sessions int) error {
+	return t.record(zerolog.InfoLevel, "gateway upgraded", binding, func(e *zerolog.Event) {
+		t.mark(e, t.began)
+		e.Int("sessions", sessions)
+	})
+}
+
+// UpgradeFailed records why no other gateway has taken over from this one.
+func (t *Trail) UpgradeFailed(why string) error {
+	return t.record(zerolog.ErrorLevel, "upgrade failed", loose, func(e *zerolog.Event) {
+		t.mark(e, t.began)
+		foreign(e, "why", why)
 	})
 }
 
@@ -151,6 +187,7 @@ func (t *Trail) Panicked(c Connection, cause, stack string) error {
 // The names of the events that readers look for.
 const (
 	startedEvent    = "gateway started"
+	stoppedEvent    = "gateway stopped"
 	acceptedEvent   = "connection accepted"
 	refusedEvent    = "connection refused"
 	keyRefusedEvent = "key refused"

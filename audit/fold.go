@@ -92,15 +92,23 @@ func (t *Trail) attempt(c Connection, event, code string, fields func(*zerolog.E
 	if t.store == nil {
 		return t.record(zerolog.WarnLevel, event, loose, fields)
 	}
-	t.mu.Lock()
-	kind := attemptKind(event, code)
-	err := t.unfold()
-	folded := t.folds.folds(c.Address, kind)
-	t.mu.Unlock()
+	folded, err := t.counts(c.Address, attemptKind(event, code))
 	if folded || err != nil {
 		return err
 	}
 	return t.record(zerolog.WarnLevel, event, loose, fields)
+}
+
+// counts reports whether an attempt of a kind was only counted.
+func (t *Trail) counts(address, kind string) (bool, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	leave, err := t.enter()
+	if err == nil {
+		err = t.unfold()
+		leave()
+	}
+	return t.folds.folds(address, kind), err
 }
 
 // attemptKind names attempts of one kind.

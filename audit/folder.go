@@ -16,8 +16,10 @@ import (
 
 // The names in a trail's folder.
 const (
-	lockName   = "lock"
-	headName   = "head"
+	lockName = "lock"
+	headName = "head"
+	// turnName is what gateways that share the trail take turns by.
+	turnName   = "turn"
 	keyName    = "key.pem"
 	publicName = "key.pub.pem"
 	rawEnding  = ".jsonl"

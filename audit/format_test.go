@@ -75,7 +75,7 @@ func fullRecords(t *testing.T) map[string][]string {
 	last := k.files()[len(k.files())-1]
 	k.put(last, append(k.raw(last), '{'))
 	k.open()
-	k.close()
+	k.takenOver()
 	fields := map[string][]string{}
 	collect := func(line []byte) {
 		var record map[string]any
@@ -90,7 +90,24 @@ func fullRecords(t *testing.T) map[string][]string {
 	return fields
 }
 
-// kindOf is the event; the end of a session that was lost is one of its own.
+// takenOver writes what gateways do that share the trail, and closes it.
+func (k *keeping) takenOver() {
+	k.t.Helper()
+	next := k.beside()
+	killed := next.beside()
+	killed.started()
+	killed.trail.Die()
+	await(k.t, func() bool { return k.number(audit.Query{Event: "gateway stopped", Text: `"lost":true`}) == 1 })
+	err := errors.Join(k.trail.UpgradeFailed("w"), k.trail.GatewayUpgraded(1))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.stopped()
+	next.close()
+}
+
+// kindOf is the event; the end of a session, or of a gateway, that was lost is one of
+// its own.
 func kindOf(record map[string]any) string {
 	event, _ := record["message"].(string)
 	if record["lost"] == true {

@@ -37,8 +37,12 @@ type keeper struct {
 }
 
 // tidy removes the files that are kept long enough, and has the closed ones
-// compressed. The trail says what it forgets before it does.
+// compressed. The trail says what it forgets before it does. Of gateways that share a
+// trail the newest does so.
 func (t *Trail) tidy() error {
+	if t.shared != nil && !t.shared.turn.newest() {
+		return nil
+	}
 	files, err := listFiles(t.keeper.dir)
 	if err != nil {
 		return err
@@ -54,9 +58,19 @@ func (t *Trail) tidy() error {
 		}
 	}
 	number := t.store.last.number
+	var turn *turn
+	if t.shared != nil {
+		turn = t.shared.turn
+	}
 	t.keeper.work.Go(func() {
 		t.keeper.working.Lock()
 		defer t.keeper.working.Unlock()
+		if turn != nil {
+			if turn.lock(tidying) != nil {
+				return
+			}
+			defer func() { _ = turn.unlock(tidying) }() // it ends with the process at the latest
+		}
 		// What fails here is tried again when the next file is closed.
 		if t.store.sync(number) != nil {
 			return

@@ -27,6 +27,9 @@ type Options struct {
 	Keep Keep
 	// FileSize is the size in bytes at which a file is closed; zero is 64 MiB.
 	FileSize int64
+	// Offered are the files of an [Offer] by the gateway that writes this trail,
+	// to share it; the trail closes them.
+	Offered []*os.File
 }
 
 // ErrInUse is a trail that somebody else writes.
@@ -38,16 +41,23 @@ func Open(o Options) (*Trail, error) {
 	if err := os.Mkdir(o.Dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	lock, err := lockFolder(o.Dir)
+	lock, err := o.lock()
 	if err != nil {
 		return nil, err
 	}
-	t, err := continueTrail(o)
+	t, err := continueTrail(o, lock)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("audit trail in %s: %w", o.Dir, err), lock.Close())
 	}
-	t.keeper.lock = lock
 	return t, nil
+}
+
+// lock takes the folder for this process, or for those that share it.
+func (o Options) lock() (*os.File, error) {
+	if o.Offered == nil {
+		return lockFolder(o.Dir)
+	}
+	return takeFolder(o.Dir, o.Offered)
 }
 
 // Begun reports whether a folder holds a trail. Commands leave notes there before
@@ -69,8 +79,9 @@ func lockFolder(dir string) (*os.File, error) {
 	return lock, nil
 }
 
-// take locks a file for this process. The file that records go to is locked too:
-// people remove a lock that seems to be left over.
+// take locks a file for this process. The file that records go to is locked too, but
+// so that others who share the trail can do the same: people remove a lock that seems
+// to be left over.
 func take(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -79,7 +90,7 @@ func take(f *os.File) error {
 	return err
 }
 
-func continueTrail(o Options) (*Trail, error) {
+func continueTrail(o Options, lock *os.File) (*Trail, error) {
 	key, err := signingKey(o.Dir)
 	if err != nil {
 		return nil, err
@@ -89,8 +100,12 @@ func continueTrail(o Options) (*Trail, error) {
 	if o.FileSize == 0 {
 		t.store.fileSize = defaultFileSize
 	}
-	t.keeper = &keeper{dir: o.Dir, key: key, keep: o.Keep}
-	if err := t.goOn(); err != nil {
+	t.keeper = &keeper{dir: o.Dir, key: key, keep: o.Keep, lock: lock}
+	begin := t.goOn
+	if o.Offered != nil {
+		begin = func() error { return t.join(o.Offered) }
+	}
+	if err := begin(); err != nil {
 		t.keeper.work.Wait()
 		if t.store.file != nil {
 			err = errors.Join(err, t.store.file.Close())
@@ -102,7 +117,11 @@ func continueTrail(o Options) (*Trail, error) {
 
 // goOn brings the trail to where records can follow.
 func (t *Trail) goOn() error {
-	cut, err := t.store.resume()
+	files, err := listFiles(t.store.dir)
+	if err != nil {
+		return err
+	}
+	cut, err := t.store.resume(files, take)
 	if err != nil {
 		return err
 	}
@@ -110,28 +129,39 @@ func (t *Trail) goOn() error {
 	if err != nil {
 		return err
 	}
-	t.began = t.store.next()
-	if err := t.firstFile(); err != nil {
+	if err := t.begin(cut); err != nil {
 		return err
-	}
-	if cut > 0 {
-		if err := t.repaired(cut); err != nil {
-			return err
-		}
 	}
 	return t.endLost(lost)
 }
 
-// resume finds the last record, and returns how many bytes of an unfinished one
-// it cut off. The last file goes on where it is raw.
-func (s *store) resume() (cut int64, err error) {
-	files, err := listFiles(s.dir)
-	if err != nil || len(files) == 0 {
-		return 0, err
+// begin writes the first record of this opening, and how many bytes were cut off.
+func (t *Trail) begin(cut int64) error {
+	t.began = t.store.next()
+	if t.shared != nil {
+		if err := t.shared.turn.enter(t.began); err != nil {
+			return err
+		}
+	}
+	if err := t.firstFile(); err != nil {
+		return err
+	}
+	if cut > 0 {
+		return t.chain(repaired(cut))
+	}
+	return nil
+}
+
+// resume finds the last record of some files, and returns how many bytes of an
+// unfinished one it cut off. The last file goes on where it is raw, unless check is
+// against it.
+func (s *store) resume(files []file, check func(*os.File) error) (cut int64, err error) {
+	if len(files) == 0 {
+		return 0, nil
 	}
 	last := files[len(files)-1]
 	if !last.compressed {
-		if cut, err = s.reopen(last); err != nil {
+		if cut, err = s.reopen(last, check); err != nil {
 			return 0, err
 		}
 	}
@@ -145,18 +175,21 @@ func (s *store) resume() (cut int64, err error) {
 			break
 		}
 	}
-	s.written.file, s.written.number, s.synced = s.file, s.last.number, s.last.number
+	s.wrote()
 	return cut, nil
 }
 
 // reopen opens the last file to go on with it, and returns how many bytes of an
 // unfinished record it cut off.
-func (s *store) reopen(last file) (cut int64, err error) {
+func (s *store) reopen(last file, check func(*os.File) error) (cut int64, err error) {
 	s.file, err = os.OpenFile(last.path, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
 	}
-	if err := take(s.file); err != nil {
+	if err := check(s.file); err != nil {
+		return 0, err
+	}
+	if err := unix.Flock(int(s.file.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
 		return 0, err
 	}
 	info, err := s.file.Stat()
@@ -291,6 +324,9 @@ func (t *Trail) firstFile() error {
 func (t *Trail) nextFile() error {
 	s := t.store
 	file, size := s.file, s.size
+	if err := t.announceFile(); err != nil {
+		return err
+	}
 	if err := s.begin(t.day()); err != nil {
 		return err
 	}
@@ -300,21 +336,37 @@ func (t *Trail) nextFile() error {
 	return t.tidy()
 }
 
-// repaired records that an unfinished line was cut off.
-func (t *Trail) repaired(bytes int64) error {
-	return t.record(zerolog.WarnLevel, "trail repaired", binding, func(e *zerolog.Event) {
+// repaired tells that an unfinished line was cut off.
+func repaired(bytes int64) entry {
+	return entry{zerolog.WarnLevel, "trail repaired", loose, func(e *zerolog.Event) {
 		e.Int64("bytes", bytes)
-	})
+	}}
 }
 
 // Close signs what is there, and lets go of the trail.
 func (t *Trail) Close() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.store == nil {
 		return nil
 	}
-	err := errors.Join(t.recordFolds(), t.resume(), t.checkpoint(), t.store.finish(t.store.file, t.store.size))
+	t.looking.end()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	leave, err := t.enter()
+	if err == nil {
+		err = errors.Join(t.recordFolds(), t.resume(), t.checkpoint(), t.finish())
+		leave()
+	}
 	t.keeper.work.Wait()
+	if t.shared != nil {
+		err = errors.Join(err, t.shared.turn.file.Close())
+	}
 	return errors.Join(err, t.keeper.lock.Close())
+}
+
+// finish closes the file. Where other gateways go on with it, it keeps its room.
+func (t *Trail) finish() error {
+	if len(t.beside()) > 0 {
+		return errors.Join(t.store.leave(), t.shared.turn.strike(t.began))
+	}
+	return t.store.finish(t.store.file, t.store.size)
 }

@@ -22,7 +22,12 @@ import (
 	"postern/audit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == writerVerb {
+		os.Exit(beWriter(os.Args[2:]))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // keeping is a trail in a folder, with a clock that the test moves.
 type keeping struct {

@@ -101,6 +101,9 @@ func (p *plainLine) value(field reflect.Value) bool {
 		return ok
 	case *[]string:
 		return p.texts(to)
+	case *[]uint64:
+		list := p.rest
+		return p.pass() && json.Unmarshal([]byte(list[:len(list)-len(p.rest)]), to) == nil
 	case *time.Time:
 		text, ok := p.text()
 		return ok && to.UnmarshalText([]byte(text)) == nil

@@ -57,7 +57,7 @@ func TestMostRecordsArePlain(t *testing.T) {
 	for name, place := range recordFields() {
 		field := reflect.New(reflect.TypeFor[Record]()).Elem().Field(place)
 		found := false
-		for _, text := range []string{`"2026-10-18T01:04:05Z"`, `["a"]`, `true`, `1`} {
+		for _, text := range []string{`"2026-10-18T01:04:05Z"`, `["a"]`, `[1]`, `true`, `1`} {
 			p := plainLine{rest: text + "}"}
 			found = found || p.value(field)
 		}

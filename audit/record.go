@@ -24,6 +24,11 @@ type Record struct {
 	Connection  string `json:"connection"`
 	Software    string `json:"software"`
 
+	// Gateway is the one that the record is about, or that decided on the session,
+	// and Beside are those that wrote the trail at the same time.
+	Gateway uint64   `json:"gateway"`
+	Beside  []uint64 `json:"beside"`
+
 	Session     string   `json:"session"`
 	Request     string   `json:"request"`
 	Arguments   []string `json:"arguments"`
@@ -69,6 +74,10 @@ type Record struct {
 
 	Line json.RawMessage `json:"-"`
 }
+
+// startedAlone reports whether the record is of the start of a gateway beside which
+// there was no other: what went on before has come to its end.
+func (r Record) startedAlone() bool { return r.Event == startedEvent && len(r.Beside) == 0 }
 
 // Unescape gives back a text that a record holds with KEY_escaped, byte for byte.
 func Unescape(text string) (string, error) {

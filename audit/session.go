@@ -59,6 +59,9 @@ func (t *Trail) SessionDecided(c Connection, d Decision) error {
 	return t.record(level, decidedEvent, binding, func(e *zerolog.Event) {
 		c.mark(e)
 		e.Str("session", d.Session)
+		if t.store != nil {
+			e.Uint64("gateway", t.began)
+		}
 		foreign(e, "request", d.Request)
 		if d.Arguments != nil {
 			foreignWords(e, "arguments", d.Arguments)

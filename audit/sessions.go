@@ -39,7 +39,8 @@ func NewestSessions(dir string, q Query, n int) ([]Session, error) {
 }
 
 // addEnds looks for the ends of sessions behind their decisions, no further than
-// the start of the next gateway: what is running when one ends has none.
+// the start of the next gateway that has the trail to itself: what is running when the
+// one before ends has none.
 func addEnds(files []file, decided []place, sessions []Session) error {
 	wanted, running := map[string]bool{}, map[string]*Session{}
 	for _, d := range decided {
@@ -97,15 +98,15 @@ func endsOf(wanted map[string]bool, running map[string]*Session) search {
 	}
 }
 
-// settle takes a session that has ended, or all that began before a gateway did,
-// from those that run.
+// settle takes a session that has ended, or all that began before a gateway did which
+// has the trail to itself, from those that run.
 func settle(running map[string]*Session, r Record) {
 	if s := running[r.Session]; s != nil && r.Event == endedEvent {
 		s.Ended = &r
 		delete(running, r.Session)
 	}
 	maps.DeleteFunc(running, func(_ string, s *Session) bool {
-		return r.Event == startedEvent && s.Decided.Number < r.Number
+		return r.startedAlone() && s.Decided.Number < r.Number
 	})
 }
 
@@ -154,7 +155,7 @@ func sessionRecords(files []file, since time.Time, connection, session string) (
 				return Record{}, false
 			}
 			r, err := parseRecord(line)
-			return r, err == nil && (r.Connection == connection || r.Event == startedEvent)
+			return r, err == nil && (r.Connection == connection || r.startedAlone())
 		},
 		frames: func(x index) func(int) bool {
 			reached, reaching := len(all) > 0, x.during(since, time.Time{})
@@ -167,7 +168,7 @@ func sessionRecords(files []file, since time.Time, connection, session string) (
 	first := Query{Since: since}.within(files)[0].first
 	files = slices.DeleteFunc(slices.Clone(files), func(f file) bool { return f.first < first })
 	err := s.scan(files, func(r Record) bool {
-		if r.Event == startedEvent {
+		if r.startedAlone() {
 			return len(all) == 0
 		}
 		if r.Session == session || r.Session == "" {

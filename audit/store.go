@@ -73,10 +73,15 @@ func (s *store) append(line []byte, c care) error {
 	}
 	s.size += int64(len(line))
 	s.last = link{s.next(), hashOf(line)}
-	s.written.Lock()
-	s.written.file, s.written.number = s.file, s.last.number
-	s.written.Unlock()
+	s.wrote()
 	return nil
+}
+
+// wrote tells those who wait for the disk what the last record is.
+func (s *store) wrote() {
+	s.written.Lock()
+	defer s.written.Unlock()
+	s.written.file, s.written.number = s.file, s.last.number
 }
 
 // hashOf is the hash of a record, without the line feed behind it.
@@ -128,7 +133,7 @@ func (s *store) begin(day string) error {
 		return err
 	}
 	next := &store{dir: s.dir, file: f}
-	err = take(f)
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	if err == nil {
 		err = next.makeRoom(0)
 	}
@@ -140,6 +145,15 @@ func (s *store) begin(day string) error {
 	}
 	s.file, s.day, s.size, s.held = f, day, 0, next.held
 	return nil
+}
+
+// leave closes the file that other gateways go on with.
+func (s *store) leave() error {
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	err := errors.Join(s.file.Sync(), s.file.Close())
+	s.synced = s.last.number
+	return err
 }
 
 // finish closes a file of the size, and gives back the room that it did not need.

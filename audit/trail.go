@@ -53,6 +53,9 @@ type Trail struct {
 	folds  folds
 	notes  notes
 	outage outage
+	// shared is nil while no other gateway writes the trail.
+	shared  *shared
+	looking looking
 	// prints gets a copy of each record.
 	prints io.Writer
 	// began is the number of the first record of this opening.
@@ -88,14 +91,25 @@ func (t *Trail) write(level zerolog.Level, event string, c care, fields func(*ze
 		defer t.mu.Unlock()
 		return t.print(t.build(level, event, nil, fields))
 	}
-	// Counts that cannot be recorded are lost; what is recorded now matters more.
-	_ = t.unfold()
-	number, err := t.keep(entry{level, event, c, fields})
+	number, err := t.inTurn(entry{level, event, c, fields})
 	t.mu.Unlock()
 	if err != nil || c == loose {
 		return err
 	}
 	return t.store.sync(number)
+}
+
+// inTurn writes a record when it is this gateway's turn. The caller holds the lock.
+func (t *Trail) inTurn(r entry) (number uint64, err error) {
+	leave, err := t.enter()
+	if err != nil {
+		t.missed(r, err)
+		return 0, err
+	}
+	defer leave()
+	// Counts that cannot be recorded are lost; what is recorded now matters more.
+	_ = t.unfold()
+	return t.keep(r)
 }
 
 // build makes the line of a record, which is good until the next one is built.
