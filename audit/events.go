@@ -107,8 +107,9 @@ func (t *Trail) ControlRefused(uid uint32, pid int32) error {
 type Connection struct {
 	// ID is the gateway's own name for the connection.
 	ID string
-	// Address is the peer's, with its port.
-	Address string
+	// Address is the peer's, with its port, and Proxy that of the proxy which said
+	// so, if one did.
+	Address, Proxy string
 	// Login is the login name that the peer sent, and Software what it says
 	// it is.
 	Login, Software string
@@ -121,6 +122,9 @@ type Connection struct {
 // mark adds the connection to a record.
 func (c Connection) mark(e *zerolog.Event) {
 	e.Str("connection", c.ID).Str("address", c.Address)
+	if c.Proxy != "" {
+		e.Str("proxy", c.Proxy)
+	}
 	for _, field := range []struct{ key, text string }{
 		{"login", c.Login}, {"software", c.Software},
 		{"client", c.Client}, {"key", c.Key}, {"certificate", c.Certificate},

@@ -27,6 +27,8 @@ func fullRecords(t *testing.T) map[string][]string {
 	k.o.FileSize, k.o.Keep = 0, audit.Keep{}
 	k.open()
 	a := k.trail
+	proxied := from
+	proxied.Proxy = "10.0.0.1:40000"
 	decision := audit.Decision{Session: "c1.1", Request: "rsync --server -s", Arguments: []string{"rsync", "."}, Tool: "rsync", Direction: "push",
 		Verdict: "allow", Code: "c", Why: "w", Detail: "d", Rules: []string{"laptop.yaml:4"}, Program: "/usr/bin/rsync", Args: []string{"rsync"},
 		Dir: "/volume1", Confinement: "full", User: "1026:100"}
@@ -36,20 +38,20 @@ func fullRecords(t *testing.T) map[string][]string {
 		a.GatewayStopped("signal"), a.PolicyLoaded("ab", 1, 2, []string{"listen"}), a.PolicyRefused([]string{"postern.yaml:1:1: w"}),
 		a.ListenerFailed(":22", errors.New("too many open files")), a.ControlRefused(1000, 12),
 		a.SendingFailed("stdout", 1, "w"), a.SendingResumed("stdout"), a.SendingSkipped("stdout", 1, 2),
-		a.ConnectionRefused(from, "no common algorithm"), a.ConnectionAccepted(from), a.ConnectionEnded(from, time.Second, 1, "the client left"),
-		a.KeyRefused(from, audit.KeyRefusal{Fingerprint: "SHA256:x", Type: "ssh-ed25519", Proved: true, Code: "address", Why: "w"}),
-		a.Panicked(from, "boom", "main.go:1"),
-		a.RequestsRefused(from, "c1.1", map[string]int{"pty-req": 1}),
-		a.SessionDecided(from, decision),
-		a.BorgServed(from, audit.Operations{Session: "c1.1", Stopped: "s", Repositories: []audit.Repository{{Path: "/r", Create: true, Put: 1, Methods: map[string]int64{"put": 1}}}}),
-		a.FilesTouched(from, audit.Files{Session: "c1.1", Root: "/volume1", Files: []audit.File{{Deed: audit.Created, Kind: "file", Size: 1, Name: "a", Cut: true}}}),
-		a.SessionEnded(from, audit.End{Session: "c1.1", Status: 143, Signal: "terminated", Lasted: time.Second, In: 1, Out: 2, Err: 3, Why: "w", Code: "c", Failure: "f",
+		a.ConnectionRefused(proxied, "no common algorithm"), a.ConnectionAccepted(proxied), a.ConnectionEnded(proxied, time.Second, 1, "the client left"),
+		a.KeyRefused(proxied, audit.KeyRefusal{Fingerprint: "SHA256:x", Type: "ssh-ed25519", Proved: true, Code: "address", Why: "w"}),
+		a.Panicked(proxied, "boom", "main.go:1"),
+		a.RequestsRefused(proxied, "c1.1", map[string]int{"pty-req": 1}),
+		a.SessionDecided(proxied, decision),
+		a.BorgServed(proxied, audit.Operations{Session: "c1.1", Stopped: "s", Repositories: []audit.Repository{{Path: "/r", Create: true, Put: 1, Methods: map[string]int64{"put": 1}}}}),
+		a.FilesTouched(proxied, audit.Files{Session: "c1.1", Root: "/volume1", Files: []audit.File{{Deed: audit.Created, Kind: "file", Size: 1, Name: "a", Cut: true}}}),
+		a.SessionEnded(proxied, audit.End{Session: "c1.1", Status: 143, Signal: "terminated", Lasted: time.Second, In: 1, Out: 2, Err: 3, Why: "w", Code: "c", Failure: "f",
 			Files: &audit.FileCounts{Created: 1, Unrecorded: 1, Unlogged: true}}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 100 {
-		if err := a.ConnectionRefused(from, "left"); err != nil {
+		if err := a.ConnectionRefused(proxied, "left"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -62,11 +64,11 @@ func fullRecords(t *testing.T) map[string][]string {
 	k.wait(24 * time.Hour)
 	away := k.dir + ".away"
 	err = errors.Join(os.Rename(k.dir, away), func() error {
-		if a.ConnectionAccepted(from) == nil {
+		if a.ConnectionAccepted(proxied) == nil {
 			return errors.New("recorded in no folder")
 		}
 		return os.Rename(away, k.dir)
-	}(), a.SessionDecided(from, decision))
+	}(), a.SessionDecided(proxied, decision))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@
 package configs
 
 import (
+	"net/netip"
 	"path/filepath"
 	"slices"
 
@@ -60,6 +61,8 @@ type Config struct {
 	SessionsPerConnection int
 	// Door is which connections are served at all.
 	Door Door
+	// Proxies are the networks of proxies that send a header of the PROXY protocol.
+	Proxies []netip.Prefix
 	// Clients are ordered by name.
 	Clients []registry.Client
 	// Hash names the content of all files, as hexadecimal SHA-256.

@@ -70,7 +70,11 @@ func (g *gatewayFile) connection(n ast.Node) {
 			}
 		},
 		"penalties": g.penalties,
-	}, nil)
+		"proxies":   g.proxies,
+	}, map[string]string{
+		"proxy_protocol":  "name the proxies that send PROXY headers: proxies: [ADDRESS]",
+		"trusted_proxies": "name the proxies that send PROXY headers: proxies: [ADDRESS]",
+	})
 }
 
 // numberTo reads a number into to.
@@ -114,7 +118,7 @@ func (g *gatewayFile) penalties(n ast.Node) {
 	p := &g.config.Door.Penalties
 	known := fields{
 		"max_sources": g.numberTo(&p.MaxSources, "connection.penalties.max_sources", leastSources, mostSources),
-		"exempt":      g.exempt,
+		"exempt":      g.networksTo(&p.Exempt, "connection.penalties.exempt"),
 	}
 	for key, to := range map[string]*time.Duration{
 		"crash": &p.Crash, "authfail": &p.AuthFail, "noauth": &p.NoAuth, "grace_exceeded": &p.GraceExceeded,
@@ -139,16 +143,29 @@ func (g *gatewayFile) penalty(n ast.Node, key string, to *time.Duration) {
 	}
 }
 
-func (g *gatewayFile) exempt(n ast.Node) {
-	g.words(n, "connection.penalties.exempt", "", func(at mark, text string) {
-		network, fault, remedy := parseNetwork(text)
-		if fault == "" && slices.Contains(g.config.Door.Penalties.Exempt, network) {
-			fault, remedy = "occurs twice", "remove one"
-		}
-		if fault != "" {
-			g.fault(at, remedy, "connection.penalties.exempt: %q %s", text, fault)
-			return
-		}
-		g.config.Door.Penalties.Exempt = append(g.config.Door.Penalties.Exempt, network)
-	})
+// networksTo reads a list of networks into to.
+func (g *gatewayFile) networksTo(to *[]netip.Prefix, key string) func(ast.Node) {
+	return func(n ast.Node) {
+		g.words(n, key, "", func(at mark, text string) {
+			network, fault, remedy := parseNetwork(text)
+			if fault == "" && slices.Contains(*to, network) {
+				fault, remedy = "occurs twice", "remove one"
+			}
+			if fault != "" {
+				g.fault(at, remedy, "%s: %q %s", key, text, fault)
+				return
+			}
+			*to = append(*to, network)
+		})
+	}
+}
+
+// proxies reads whom to believe where connections come from. Everybody would be
+// nobody: all could say what they like.
+func (g *gatewayFile) proxies(n ast.Node) {
+	const key = "connection.proxies"
+	g.networksTo(&g.config.Proxies, key)(n)
+	if slices.ContainsFunc(g.config.Proxies, func(p netip.Prefix) bool { return p.Bits() == 0 }) {
+		g.fault(markOf(n), "name the addresses of the proxies", "%s: it names everybody, who could then come from wherever they like", key)
+	}
 }

@@ -92,6 +92,7 @@ connection:
   sessions: 1000
   startups: "10:30:100"
   startups_per_source: 5
+  proxies: [10.0.0.1, "2001:db8:1::/48", "::ffff:10.0.0.2"]
   source_bits: {ipv4: 24, ipv6: 56}
   penalties: {crash: 1d, authfail: 2h, noauth: 3m, grace_exceeded: 4s, refuseconnection: 5s, min: 6s, max: 7d, max_sources: 1000, exempt: [192.168.1.0/24, "2001:db8::1"]}
 log: {level: debug}
@@ -122,6 +123,7 @@ log: {level: debug}
 				Exempt: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("2001:db8::1/128")},
 			},
 		},
+		Proxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("2001:db8:1::/48"), netip.MustParsePrefix("10.0.0.2/32")},
 		Hash:        cfg.Hash,
 		Clients:     []registry.Client{},
 		set:         cfg.set,

@@ -66,7 +66,7 @@ func TestGatewaySampleHasEveryKey(t *testing.T) {
 	want := []string{
 		"aliases", "audit", "authfail", "authorities", "borg", "borg2", "certificates", "clients", "connection", "crash", "exempt", "files",
 		"grace_exceeded", "host_keys", "i_accept_unconfined", "keep", "level", "listen", "log", "max", "max_sources", "min", "most", "noauth", "penalties",
-		"programs", "refuseconnection", "require", "revoked", "rsync", "sandbox", "send", "sessions", "size", "source_bits", "startups",
+		"programs", "proxies", "refuseconnection", "require", "revoked", "rsync", "sandbox", "send", "sessions", "size", "source_bits", "startups",
 		"startups_per_source", "state", "time",
 	}
 	if got := keysOf(sample(t, "postern.yaml")); !slices.Equal(got, want) {

@@ -85,3 +85,68 @@ func connect(address string) error {
 	}
 	return unix.Sendmsg(1, []byte{0}, unix.UnixRights(int(file.Fd())), nil, 0)
 }
+
+// front is a proxy that says whom it connects for, as haproxy does with send-proxy.
+type front struct {
+	listener net.Listener
+	wait     sync.WaitGroup
+}
+
+// newFront listens, and connects to target from an address of this host, each time
+// with a header first.
+func newFront(target, from, header string) (*front, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	f := &front{listener: l}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	f.wait.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			f.wait.Go(func() { forward(client, dialer, target, header) })
+		}
+	})
+	return f, nil
+}
+
+// forward carries one connection to its end.
+func forward(client net.Conn, dialer net.Dialer, target, header string) {
+	defer client.Close()
+	server, err := dialer.Dial("tcp", target)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	io.WriteString(server, header)
+	var back sync.WaitGroup
+	back.Go(func() {
+		io.Copy(client, server)
+		client.(*net.TCPConn).CloseWrite()
+	})
+	io.Copy(server, client)
+	server.(*net.TCPConn).CloseWrite()
+	back.Wait()
+}
+
+func (f *front) close() {
+	f.listener.Close()
+	f.wait.Wait()
+}
+
+// proxyHeader is what a proxy says of a client at an address of IPv4.
+func proxyHeader(version, source string) (string, error) {
+	ip := net.ParseIP(source).To4()
+	switch {
+	case ip == nil:
+	case version == "v1":
+		return "PROXY TCP4 " + source + " 127.0.0.1 50001 2222\r\n", nil
+	case version == "v2":
+		addresses := append(ip[:4:4], 127, 0, 0, 1, 50001>>8, 50001&0xff, 2222>>8, 2222&0xff)
+		return "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + string(addresses), nil
+	}
+	return "", fmt.Errorf("no header of %q for %q", version, source)
+}

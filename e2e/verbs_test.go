@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,6 +40,7 @@ func verbs() map[string]verb {
 		"server":      plain(verbServer),
 		"host":        plain(verbHost),
 		"cut":         plain(verbCut),
+		"front":       plain(verbFront),
 		"mktree":      plain(verbTree),
 		"mkfile":      plain(verbFile),
 		"mksparse":    plain(verbSparse),
@@ -163,12 +165,35 @@ func verbCut(ts *testscript.TestScript, w *world, args []string) error {
 	if err != nil {
 		return err
 	}
-	w.cuts = append(w.cuts, c)
-	_, port, err := splitAddress(c.listener.Addr().String())
+	w.ways = append(w.ways, c)
+	return w.leadTo(ts, args[0], c.listener)
+}
+
+// verbFront: front HOST v1|v2 SOURCE FROM makes HOST a way to the server by a proxy at
+// the address FROM, which says that it connects for SOURCE.
+func verbFront(ts *testscript.TestScript, w *world, args []string) error {
+	if len(args) != 4 {
+		return errors.New("usage: front HOST v1|v2 SOURCE FROM")
+	}
+	header, err := proxyHeader(args[1], args[2])
 	if err != nil {
 		return err
 	}
-	return verbHost(ts, w, []string{"Host " + args[0], "  Port " + port, "  IdentityFile " + w.path("keys/"+w.clients[0].keys[0])})
+	f, err := newFront(w.server.Address(), args[3], header)
+	if err != nil {
+		return err
+	}
+	w.ways = append(w.ways, f)
+	return w.leadTo(ts, args[0], f.listener)
+}
+
+// leadTo makes a host of what listens, with the key of the first client.
+func (w *world) leadTo(ts *testscript.TestScript, host string, l net.Listener) error {
+	_, port, err := splitAddress(l.Addr().String())
+	if err != nil {
+		return err
+	}
+	return verbHost(ts, w, []string{"Host " + host, "  Port " + port, "  IdentityFile " + w.path("keys/"+w.clients[0].keys[0])})
 }
 
 // verbStatus: status N COMMAND ARG... runs a command that must end so. N may be

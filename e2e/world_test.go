@@ -40,8 +40,8 @@ type world struct {
 	binary string // postern
 
 	server server
-	hosts  []string // further blocks of ssh_config
-	cuts   []*cutter
+	hosts  []string               // further blocks of ssh_config
+	ways   []interface{ close() } // proxies that lead to the server
 	logs   *logServer
 	disks  []string // where disks of their own are mounted
 }
@@ -201,8 +201,8 @@ func (w *world) writeHosts() error {
 // children, descriptors, a panic, a data race, an unclean exit.
 func (w *world) close(clean bool) error {
 	defer w.removeDisks()
-	for _, c := range w.cuts {
-		c.close()
+	for _, way := range w.ways {
+		way.close()
 	}
 	var logs error
 	if w.logs != nil {

@@ -71,8 +71,16 @@ type connection struct {
 	exchanged, authenticating, closed stage
 	ahead                             int
 
-	// visit is how the door counts the connection while it is on its way in.
-	visit *door.Visit
+	// visit is how the door counts the connection while it is on its way in, and
+	// awaited ends how it counted it before, where a proxy was to say whom it is for.
+	visit   *door.Visit
+	awaited func()
+	// behind is what came with a proxy's header and is still to be read; checking says
+	// that the connection is the proxy's own.
+	behind   []byte
+	checking bool
+	// greeted is how much was read of what a client begins with.
+	greeted int
 
 	// Only the handshake's goroutine writes these, and nobody reads them
 	// before it is over.
@@ -137,7 +145,11 @@ func (c *connection) run() {
 	var watch sync.WaitGroup
 	watch.Go(c.windDown)
 	c.grace = time.AfterFunc(c.server.config.LoginGrace, func() { c.end(endGrace) })
-	failure := c.handshakeAndServe()
+	var failure error
+	introduced := c.introduced()
+	if introduced {
+		failure = c.handshakeAndServe()
+	}
 	if c.account != nil {
 		c.account.Leave()
 	}
@@ -146,7 +158,9 @@ func (c *connection) run() {
 	c.server.peers.remove(c)
 	<-c.handlers.dismiss()
 	watch.Wait()
-	c.recordEnd(failure)
+	if introduced {
+		c.recordEnd(failure)
+	}
 }
 
 // handshakeAndServe returns when the peer is gone, and why it was not let in.
@@ -279,6 +293,9 @@ func (c *connection) recordEnd(failure error) {
 		return
 	}
 	c.visit.End(c.outcome())
+	if c.unsaid() {
+		return
+	}
 	why := c.why()
 	if failure != nil && (why == endLeft || why == endLost) {
 		_ = trail.ConnectionRefused(c.about, failure.Error())
@@ -289,8 +306,11 @@ func (c *connection) recordEnd(failure error) {
 
 // Read implements [net.Conn].
 func (c *connection) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b[:c.hold(len(b))])
+	n, err := c.next(b[:c.hold(len(b))])
 	if n > 0 {
+		if bad := c.greet(b[:n]); bad != nil {
+			n, err = 0, bad
+		}
 		c.heard.Add(1)
 		if c.exchanged.isReached() {
 			c.ahead += n
@@ -300,6 +320,16 @@ func (c *connection) Read(b []byte) (int, error) {
 		c.cut.Store(true)
 	}
 	return n, err
+}
+
+// next reads what came with a proxy's header, and then from the peer.
+func (c *connection) next(b []byte) (int, error) {
+	if len(c.behind) == 0 {
+		return c.Conn.Read(b)
+	}
+	n := copy(b, c.behind)
+	c.behind = c.behind[n:]
+	return n, nil
 }
 
 // SetDeadline does nothing: the library sets one without a time at each read and

@@ -5,8 +5,9 @@
 // handshake and its channel loop and for nothing else: sessions, requests and
 // identity are ours. Serving goes through these stages, each in its file:
 //
-//   - server.go accepts, knock.go asks the package door whether to serve,
-//     connection.go holds what belongs to one peer;
+//   - server.go accepts, proxied.go finds out whom a proxy connects for, knock.go
+//     asks the package door whether to serve, connection.go holds what belongs to one
+//     peer;
 //   - offer.go looks at the keys that a peer names, identity.go and
 //     certificates.go decide from the one that signed who it is;
 //   - channel.go answers the requests on a channel, of which one may be an exec;

@@ -7,11 +7,23 @@ import (
 	"postern/gateway/door"
 )
 
-// knock asks the door whether the connection is served. Nothing was read yet.
-func (c *connection) knock() (err error) {
-	c.visit, err = c.server.config.Door.Knock(c.peer.Addr(), func() { c.end(endCrowded) })
+// arrive asks the door whether the connection goes on. Nothing was read yet.
+func (c *connection) arrive() (err error) {
+	if !c.server.isProxy(c.peer.Addr()) {
+		return c.knock()
+	}
+	c.awaited, err = c.server.config.Door.Await()
 	return err
 }
+
+// knock asks the door whether the peer is served.
+func (c *connection) knock() (err error) {
+	c.visit, err = c.server.config.Door.Knock(c.peer.Addr(), c.giveWay)
+	return err
+}
+
+// giveWay ends the connection for another.
+func (c *connection) giveWay() { c.end(endCrowded) }
 
 // refusalTime is how long a peer may take to take in one line: it fits into what the
 // system keeps for a new connection.

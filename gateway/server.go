@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,10 @@ const (
 	DefaultSessionsPerConnection = 10
 	DefaultKeepAlive             = 15 * time.Second
 	DefaultLoginGrace            = 20 * time.Second
-	DefaultKillGrace             = 5 * time.Second
+	// DefaultProxyGrace is for a packet that is lost and sent again twice: a proxy
+	// knows what to say when it connects.
+	DefaultProxyGrace = 5 * time.Second
+	DefaultKillGrace  = 5 * time.Second
 )
 
 // Config is what a gateway serves, to whom. Zero numbers and durations stand for
@@ -57,6 +61,10 @@ type Config struct {
 	// Door says which connections are served at all; nil stands for one with the
 	// defaults, which knows nobody.
 	Door *door.Door
+	// Proxies are the networks of the proxies that say whom they connect for, in a
+	// header of the PROXY protocol. From there a header must come; from elsewhere
+	// none is read.
+	Proxies []netip.Prefix
 	// Version is told to every peer before it has proved anything; empty
 	// tells the name alone. Only letters, digits and "._+~" are sent.
 	Version string
@@ -71,6 +79,8 @@ type Config struct {
 	KeepAlive, Idle time.Duration
 	// LoginGrace is how long a peer has to prove who it is.
 	LoginGrace time.Duration
+	// ProxyGrace is how long a proxy has for its header.
+	ProxyGrace time.Duration
 	// KillGrace is how long a child that lost its client gets at each stage:
 	// after the end of its input until TERM, and then until KILL.
 	KillGrace time.Duration
@@ -146,6 +156,7 @@ func (c Config) withDefaults() Config {
 		or    time.Duration
 	}{
 		{&c.KeepAlive, DefaultKeepAlive}, {&c.LoginGrace, DefaultLoginGrace}, {&c.KillGrace, DefaultKillGrace},
+		{&c.ProxyGrace, DefaultProxyGrace},
 	} {
 		if *d.value == 0 {
 			*d.value = d.or
@@ -234,7 +245,7 @@ func (s *Server) welcome(conn net.Conn) {
 		return
 	}
 	c := newConnection(s, conn)
-	if err := c.knock(); err != nil {
+	if err := c.arrive(); err != nil {
 		c.turnAway(err)
 		s.connections.leave()
 		return

@@ -100,7 +100,7 @@ func printRecord(w io.Writer, r audit.Record, told map[string]string) {
 // ofConnection reports whether a field is the same in all records of a connection.
 func ofConnection(name string) bool {
 	switch name {
-	case "connection", "address", "login", "software", "client", "key", "certificate":
+	case "connection", "address", "proxy", "login", "software", "client", "key", "certificate":
 		return true
 	}
 	return false

@@ -53,8 +53,9 @@ type Door struct {
 	config Config
 
 	mu sync.Mutex
-	// strangers and known are how many are on their way in.
-	strangers, known int
+	// strangers and known are how many are on their way in, and awaited those that a
+	// proxy has said nothing of yet.
+	strangers, known, awaited int
 	// inside are those of each source, the longest there first.
 	inside map[netip.Prefix][]*Visit
 	ledger ledger
@@ -127,7 +128,11 @@ type Visit struct {
 // [Refusal]. Otherwise [Visit.End] must follow. leave is called, from another
 // goroutine and at most once, when the connection must give way to another.
 func (d *Door) Knock(from netip.Addr, leave func()) (*Visit, error) {
-	v := &Visit{door: d, source: d.sourceOf(from), leave: leave}
+	return d.knock(&Visit{leave: leave}, from)
+}
+
+func (d *Door) knock(v *Visit, from netip.Addr) (*Visit, error) {
+	v.door, v.source = d, d.sourceOf(from)
 	out, err := d.admit(v, from.Unmap())
 	if out != nil {
 		out.leave()
@@ -143,8 +148,8 @@ func (d *Door) admit(v *Visit, from netip.Addr) (out *Visit, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	v.since = d.config.Now()
-	v.known = d.knows(v.source, v.since)
-	v.exempt = d.config.Penalties.exempts(from)
+	v.known = v.known || d.knows(v.source, v.since)
+	v.exempt = v.exempt || d.config.Penalties.exempts(from)
 	if out, err = d.place(v); err != nil {
 		return nil, err
 	}

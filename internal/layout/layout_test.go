@@ -35,7 +35,7 @@ func rooms() map[string]room {
 			reason: "files become clients and rules; the server never sees their type",
 		},
 		"gateway": {
-			may:    []string{"gateway/door", "gateway/limit", "registry", "policy", "audit", "sandbox"},
+			may:    []string{"gateway/door", "gateway/limit", "gateway/proxy", "registry", "policy", "audit", "sandbox"},
 			reason: "it is told what to serve, so that a test needs no file and a reload no special case",
 		},
 		"gateway/door": {
@@ -47,6 +47,9 @@ func rooms() map[string]room {
 		"gateway/limit": {
 			may:    []string{"registry", "policy"},
 			reason: "it counts what clients have at the moment, and says what of theirs a limit refuses; who they are is for others",
+		},
+		"gateway/proxy": {
+			reason: "it reads one header; whom to believe, and what follows from it, is for others",
 		},
 		"registry": {
 			may:    []string{"policy"},
@@ -118,6 +121,7 @@ func owners() map[string][]string {
 		"github.com/spf13/cobra":                      {"cmd/postern"},
 		"github.com/rs/zerolog":                       {"audit", "cmd/postern", "gateway"},
 		"golang.org/x/time/rate":                      {"gateway/limit"},
+		"github.com/pires/go-proxyproto":              {"gateway/proxy"},
 		"os/exec":                                     {"cmd/postern", "sandbox"},
 		"github.com/fsnotify/fsnotify":                {}, // internal/watch
 		"github.com/coreos/go-systemd/v22/activation": {}, // internal/listening
