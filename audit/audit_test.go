@@ -53,6 +53,8 @@ func TestEveryEventIsOneRecord(t *testing.T) {
 				Clients: 3, Policy: "ab", Confinement: "none",
 				Programs: []audit.Program{{Name: "rsync", Path: "/usr/bin/rsync", Version: "3.2.7", Holes: []string{"CVE-1"}}}})
 		}, `clients:3 confinement:none host_keys:[SHA256:h] level:info listen:[:2222] message:gateway started policy:ab programs:[map[holes:[CVE-1] name:rsync path:/usr/bin/rsync version:3.2.7]] time:2026-10-18T01:04:05.060Z version:1`},
+		"gateway draining": {func(a *audit.Trail) error { return a.GatewayDraining("signal", 2, time.Unix(0, 0)) },
+			`level:info message:gateway draining sessions:2 time:2026-10-18T01:04:05.060Z until:1970-01-01T00:00:00.000Z why:signal`},
 		"gateway stopped": {func(a *audit.Trail) error { return a.GatewayStopped("signal") },
 			`level:info message:gateway stopped time:2026-10-18T01:04:05.060Z why:signal`},
 		"listener failed": {func(a *audit.Trail) error { return a.ListenerFailed(":22", errors.New("too many open files")) },

@@ -42,6 +42,15 @@ func (t *Trail) GatewayStarted(s Start) error {
 	})
 }
 
+// GatewayDraining records that the gateway serves nobody new, and lets so many
+// sessions finish until a time.
+func (t *Trail) GatewayDraining(why string, sessions int, until time.Time) error {
+	return t.record(zerolog.InfoLevel, "gateway draining", loose, func(e *zerolog.Event) {
+		t.mark(e, t.began)
+		e.Str("why", why).Int("sessions", sessions).Str("until", until.UTC().Format(timeFormat))
+	})
+}
+
 // GatewayStopped records that the gateway has ended, and why.
 func (t *Trail) GatewayStopped(why string) error {
 	r := t.stopped(zerolog.InfoLevel, t.began, func(e *zerolog.Event) { e.Str("why", why) })

@@ -100,7 +100,7 @@ func (k *keeping) takenOver() {
 	killed.started()
 	killed.trail.Die()
 	await(k.t, func() bool { return k.number(audit.Query{Event: "gateway stopped", Text: `"lost":true`}) == 1 })
-	err := errors.Join(k.trail.UpgradeFailed("w"), k.trail.GatewayUpgraded(1))
+	err := errors.Join(k.trail.UpgradeFailed("w"), k.trail.GatewayUpgraded(1), k.trail.GatewayDraining("signal", 1, time.Unix(0, 0)))
 	if err != nil {
 		k.t.Fatal(err)
 	}

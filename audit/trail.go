@@ -76,6 +76,18 @@ func New(w io.Writer, now func() time.Time) *Trail {
 	return t
 }
 
+// Await returns once the trail can take a record, whether or not there is room for it
+// on the disk: what keeps a record for good, keeps Await.
+func (t *Trail) Await() {
+	t.mu.Lock()
+	store := t.store
+	t.mu.Unlock()
+	if store != nil {
+		store.syncing.Lock()
+		defer store.syncing.Unlock()
+	}
+}
+
 // record writes one record. The event's name is its message; level says how
 // much an operator should care.
 func (t *Trail) record(level zerolog.Level, event string, c care, fields func(*zerolog.Event)) error {

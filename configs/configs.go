@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -30,6 +31,9 @@ const (
 	DefaultClients  = "clients.d"
 	DefaultSessions = 10 // as OpenSSH's MaxSessions
 	DefaultLogLevel = "info"
+	// DefaultDrain and the end of children that leave when their input ends fit
+	// into the 10 seconds that containers get.
+	DefaultDrain = 5 * time.Second
 )
 
 // Config is what the files say. Every path is absolute.
@@ -63,6 +67,9 @@ type Config struct {
 	Door Door
 	// Proxies are the networks of proxies that send a header of the PROXY protocol.
 	Proxies []netip.Prefix
+	// Drain is how long sessions may go on when the gateway is told to stop; zero
+	// ends them at once.
+	Drain time.Duration
 	// Clients are ordered by name.
 	Clients []registry.Client
 	// Hash names the content of all files, as hexadecimal SHA-256.

@@ -44,6 +44,7 @@ func readGateway(s *source) *gatewayFile {
 		"certificates": g.certificates,
 		"sandbox":      g.sandbox,
 		"connection":   g.connection,
+		"drain":        g.drain,
 		"log":          g.log,
 	}, map[string]string{
 		"keys":        "put clients in files of their own, in the folder that clients names",
@@ -67,6 +68,7 @@ func defaults(path string) *Config {
 		Programs:              Programs{Aliases: map[string][]string{}},
 		SessionsPerConnection: DefaultSessions,
 		Door:                  defaultDoor(),
+		Drain:                 DefaultDrain,
 		LogLevel:              DefaultLogLevel,
 		Audit:                 Audit{Files: filesAll, Keep: defaultKeep},
 	}

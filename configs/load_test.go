@@ -60,6 +60,7 @@ func TestDefaults(t *testing.T) {
 		Audit:                 Audit{Files: "all", Keep: 400 * 24 * time.Hour},
 		SessionsPerConnection: 10,
 		Door:                  defaultDoor(),
+		Drain:                 5 * time.Second,
 		Hash:                  cfg.Hash,
 		Clients:               []registry.Client{},
 		set:                   cfg.set,
@@ -95,6 +96,7 @@ connection:
   proxies: [10.0.0.1, "2001:db8:1::/48", "::ffff:10.0.0.2"]
   source_bits: {ipv4: 24, ipv6: 56}
   penalties: {crash: 1d, authfail: 2h, noauth: 3m, grace_exceeded: 4s, refuseconnection: 5s, min: 6s, max: 7d, max_sources: 1000, exempt: [192.168.1.0/24, "2001:db8::1"]}
+drain: 24h
 log: {level: debug}
 `)
 	cfg := w.mustLoad()
@@ -124,6 +126,7 @@ log: {level: debug}
 			},
 		},
 		Proxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("2001:db8:1::/48"), netip.MustParsePrefix("10.0.0.2/32")},
+		Drain:       24 * time.Hour,
 		Hash:        cfg.Hash,
 		Clients:     []registry.Client{},
 		set:         cfg.set,

@@ -26,6 +26,7 @@ func (c *Config) NextStart(later *Config) []string {
 		{"audit", c.Audit, later.Audit},
 		{"sandbox", c.Sandbox, later.Sandbox},
 		{"connection", c.connection(), later.connection()},
+		{"drain", c.Drain, later.Drain},
 		{"log", c.LogLevel, later.LogLevel},
 	} {
 		if !reflect.DeepEqual(k.then, k.thus) {

@@ -64,7 +64,7 @@ func TestGatewaySampleExamples(t *testing.T) {
 
 func TestGatewaySampleHasEveryKey(t *testing.T) {
 	want := []string{
-		"aliases", "audit", "authfail", "authorities", "borg", "borg2", "certificates", "clients", "connection", "crash", "exempt", "files",
+		"aliases", "audit", "authfail", "authorities", "borg", "borg2", "certificates", "clients", "connection", "crash", "drain", "exempt", "files",
 		"grace_exceeded", "host_keys", "i_accept_unconfined", "keep", "level", "listen", "log", "max", "max_sources", "min", "most", "noauth", "penalties",
 		"programs", "proxies", "refuseconnection", "require", "revoked", "rsync", "sandbox", "send", "sessions", "size", "source_bits", "startups",
 		"startups_per_source", "state", "time",

@@ -30,6 +30,26 @@ func (s *source) span(n ast.Node, key, units, remedy string) (time.Duration, boo
 	return time.Duration(count) * unit, true
 }
 
+// maxDrain is longer than any host waits for its end.
+const maxDrain = day
+
+// drain reads how long sessions may go on when the gateway is told to stop.
+func (g *gatewayFile) drain(n ast.Node) {
+	const remedy = "write a number of seconds, minutes or hours, such as 30s, 10m or 1h, or 0s to end them at once"
+	if text, ok := n.(*ast.StringNode); ok && text.Value == "0s" {
+		g.config.Drain = 0
+		return
+	}
+	t, ok := g.span(n, "drain", "smh", remedy)
+	switch {
+	case !ok:
+	case t > maxDrain:
+		g.fault(markOf(n), "write 24h or less", "drain: %s is too long", shown(n))
+	default:
+		g.config.Drain = t
+	}
+}
+
 // expect reads how long the client may be without a backup.
 func (c *clientFile) expect(n ast.Node) {
 	if t, ok := c.span(n, "expect", "hdw", "write a number of hours, days or weeks, such as 26h, 2d or 1w"); ok {

@@ -28,6 +28,8 @@ func gateVerbs() map[string]verb {
 		"stop-server":  plain(verbStopServer),
 		"serve-again":  plain(verbServeAgain),
 		"log-server":   plain(verbLogServer),
+		"tell-server":  plain(verbTellServer),
+		"server-ends":  plain(verbServerEnds),
 		"end-server":   plain(verbEndServer),
 		"hang-up":      plain(verbHangUp),
 		"unlogged":     plain(verbUnlogged),
@@ -63,6 +65,22 @@ func verbStopServer(_ *testscript.TestScript, w *world, args []string) error {
 	if err := p.cmd.Process.Signal(signal); err != nil {
 		return err
 	}
+	return w.serverEnds(p, signal)
+}
+
+// verbTellServer: tell-server tells the gateway to stop, and does not wait for that.
+func verbTellServer(_ *testscript.TestScript, w *world, _ []string) error {
+	return w.server.(*postern).cmd.Process.Signal(syscall.SIGTERM)
+}
+
+// verbServerEnds: server-ends waits until the gateway has ended by itself.
+func verbServerEnds(_ *testscript.TestScript, w *world, _ []string) error {
+	return w.serverEnds(w.server.(*postern), syscall.SIGTERM)
+}
+
+// serverEnds waits for the end of a gateway that got a signal, and of all that it
+// started.
+func (w *world) serverEnds(p *postern, signal syscall.Signal) error {
 	p.over = true
 	select {
 	case err := <-p.ended:

@@ -248,7 +248,7 @@ func (c *connection) windDown() {
 	case <-c.server.retirement.begun.reached:
 		c.finishWork()
 	}
-	limit := time.NewTimer(3 * c.server.config.KillGrace)
+	limit := time.NewTimer(3*c.server.config.KillGrace + partingLimit)
 	defer limit.Stop()
 	select {
 	case <-c.sessions.dismiss():

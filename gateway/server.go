@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,7 +102,8 @@ type Server struct {
 	trusted atomic.Pointer[Trust]
 	peers   roll[*connection]
 	// sessions are those that were allowed.
-	sessions roll[*grant]
+	sessions  roll[*grant]
+	acceptors roll[*acceptor]
 	// life is done, by end, when sessions must not go on; before that it may
 	// retire.
 	life       context.Context
@@ -180,8 +182,10 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	failures := make([]error, len(listeners))
 	var accepting sync.WaitGroup
 	for i, l := range listeners {
+		a := &acceptor{l, make(chan struct{}, 1)}
+		s.acceptors.add(a)
 		accepting.Go(func() {
-			if failures[i] = s.accept(l); failures[i] != nil {
+			if failures[i] = s.accept(a); failures[i] != nil {
 				s.Hurry()
 			}
 		})
@@ -209,7 +213,7 @@ const (
 )
 
 // accept takes connections from one listener until the gateway retires.
-func (s *Server) accept(l net.Listener) error {
+func (s *Server) accept(l *acceptor) error {
 	retiring := s.retirement.begun
 	for pause := minPause; !retiring.isReached(); {
 		conn, err := l.Accept()
@@ -218,6 +222,8 @@ func (s *Server) accept(l net.Listener) error {
 			pause = minPause
 			s.welcome(conn)
 		case retiring.isReached(): // the listener was closed for that
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			l.turn()
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("listen on %s: %w", l.Addr(), err)
 		default:

@@ -49,11 +49,11 @@ func listenTCP(t *testing.T) *net.TCPListener {
 	return l.(*net.TCPListener)
 }
 
-// A gateway that systemd hands sockets serves on these and on nothing else, and
-// nothing that it starts learns of them.
-func TestSocketsOfSystemd(t *testing.T) {
-	config := newGatewayFolder(t)
-	seen := filepath.Join(t.TempDir(), "seen")
+// nosyRsync gives a gateway an rsync that writes down what it is started with, and
+// returns the file.
+func nosyRsync(t *testing.T, config string) (seen string) {
+	t.Helper()
+	seen = filepath.Join(t.TempDir(), "seen")
 	program := filepath.Join(filepath.Dir(config), "rsync")
 	script := "#!/bin/sh\n{ env; ls -l /proc/self/fd; } >>" + seen + "\necho 'rsync  version 3.4.3  protocol version 32'\n"
 	rest, err := os.ReadFile(config)
@@ -67,6 +67,14 @@ func TestSocketsOfSystemd(t *testing.T) {
 	if err := os.WriteFile(config, rest, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return seen
+}
+
+// A gateway that systemd hands sockets serves on these and on nothing else, and
+// nothing that it starts learns of them.
+func TestSocketsOfSystemd(t *testing.T) {
+	config := newGatewayFolder(t)
+	seen := nosyRsync(t, config)
 	l := listenTCP(t)
 	s := startServing(t, config, activated(t, fileOf(t, l)))
 	if s.address != l.Addr().String() {

@@ -59,16 +59,18 @@ func (r *reloader) run(ctx context.Context) {
 	ticker := time.NewTicker(r.poll)
 	defer ticker.Stop()
 	// What changed since the gateway started comes to light with the first look.
+	done := func() {}
 	for again := false; ; {
 		r.watcher.Watch(r.current.Folders()...)
 		r.reload(ctx, again)
-		again = false
+		done()
+		again, done = false, func() {}
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.asked:
 			r.loader.Forget()
-			again = true
+			again, done = true, tellReload()
 		case <-r.watcher.Changed():
 		case <-ticker.C:
 		}

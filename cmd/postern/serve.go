@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
 
@@ -26,10 +27,13 @@ import (
 
 func newServe(a *app) *cobra.Command {
 	var listen []string
+	var drain time.Duration
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
-		Long: `Serve runs the gateway until it gets SIGTERM or SIGINT.
+		Long: `Serve runs the gateway until it gets SIGTERM or SIGINT. Then nobody new is served, and
+the sessions that run may finish, for as long as drain in the file or --drain says;
+another signal ends them at once.
 
 A change of the clients' files, of certificates or of the revocation list takes
 effect within a second; on a network share, whose changes the kernel does not tell,
@@ -48,20 +52,30 @@ The whole trail goes to standard output, journald or syslog servers as audit.sen
 in the configuration says.`,
 		Example: `  postern serve
   postern serve --listen 127.0.0.1:2222
-  postern serve --listen eth0:2222`,
+  postern serve --listen eth0:2222
+  postern serve --drain 10m`,
 		Args: cobra.NoArgs,
-		RunE: run(func([]string) error {
-			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-			defer stop()
-			return a.serve(ctx, listen)
-		}),
 	}
+	cmd.RunE = run(func([]string) error {
+		limit := &drain
+		if !cmd.Flags().Changed("drain") {
+			limit = nil
+		} else if drain < 0 {
+			return usagef("--drain %s is less than nothing; write 0s to end sessions at once", drain)
+		}
+		return a.serve(listen, limit)
+	})
+	cmd.Flags().DurationVar(&drain, "drain", configs.DefaultDrain, "let sessions go on for so long when told to stop, such as 30s or 10m, instead of what the file says")
 	cmd.Flags().StringSliceVar(&listen, "listen", nil, "listen on this `address`, or on an interface as NAME:PORT, instead of the file's; may be repeated")
 	return cmd
 }
 
-// serve serves until the context is done.
-func (a *app) serve(ctx context.Context, listen []string) error {
+// serve serves until a signal ends it. What the flags do not say, listen is empty for
+// and drain nil, is as the file says.
+func (a *app) serve(listen []string, drain *time.Duration) error {
+	leave := newLeaving()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop() // it ends what comes before serving
 	// What the gateway itself writes is nobody else's business.
 	syscall.Umask(0o077)
 	told, err := toldPlaces(listen)
@@ -100,8 +114,12 @@ func (a *app) serve(ctx context.Context, listen []string) error {
 	if err != nil {
 		return errors.Join(err, trail.Close())
 	}
+	leave.trail, leave.limit = trail, c.Drain
+	if drain != nil {
+		leave.limit = *drain
+	}
 	r := newReloader(loader, c, trail)
-	err = a.serveWith(ctx, r, told, found, held)
+	err = a.serveWith(ctx, r, leave, told, found, held)
 	r.watcher.Close()
 	sending.Stop()
 	return errors.Join(err, trail.Close())
@@ -127,13 +145,13 @@ func trailRemedy(err error) string {
 }
 
 // serveWith serves, and records that it began and ended.
-func (a *app) serveWith(ctx context.Context, r *reloader, told places, found tools, held sandbox.Level) error {
+func (a *app) serveWith(ctx context.Context, r *reloader, leave *leaving, told places, found tools, held sandbox.Level) error {
 	c, trail, d := r.started, r.trail, doorOf(r.started.Door)
 	server, keys, err := newGateway(c, found, held, trail, d)
 	if err != nil {
 		return err
 	}
-	r.server = server
+	r.server, leave.server = server, server
 	listeners, err := told.open(ctx, c.Listen)
 	if err != nil {
 		return err
@@ -149,20 +167,18 @@ func (a *app) serveWith(ctx context.Context, r *reloader, told places, found too
 	if err != nil {
 		return err
 	}
-	stops := []func(){startNoting(ctx, trail), a.startKeeping(ctx, d, c.State), beside(ctx, r.run)}
+	tell(daemon.SdNotifyReady)
+	// All of it goes on while sessions finish.
+	ctx = context.WithoutCancel(ctx)
+	stops := []func(){
+		startNoting(ctx, trail), a.startKeeping(ctx, d, c.State), beside(ctx, r.run),
+		startStatus(ctx, server), startWatchdog(ctx, server, trail), beside(ctx, leave.run),
+	}
 	err = server.Serve(ctx, accepting(listeners)...)
 	for _, stop := range stops {
 		stop()
 	}
-	return errors.Join(err, trail.GatewayStopped(reason(ctx, err)))
-}
-
-// reason says why the gateway has ended.
-func reason(ctx context.Context, err error) string {
-	if err != nil {
-		return err.Error()
-	}
-	return context.Cause(ctx).Error()
+	return errors.Join(err, trail.GatewayStopped(leave.reason(err)))
 }
 
 // newGateway puts the parts together.

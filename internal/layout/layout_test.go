@@ -125,6 +125,7 @@ func owners() map[string][]string {
 		"os/exec":                                     {"cmd/postern", "sandbox"},
 		"github.com/fsnotify/fsnotify":                {}, // internal/watch
 		"github.com/coreos/go-systemd/v22/activation": {}, // internal/listening
+		"github.com/coreos/go-systemd/v22/daemon":     {"cmd/postern"},
 		"github.com/mattn/go-isatty":                  {},
 		"github.com/mattn/go-colorable":               {},
 	}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"postern/audit"
+	"postern/gateway"
+)
+
+// leaving has a gateway end by signals: the first lets its sessions finish up to a
+// limit, and another one ends them.
+type leaving struct {
+	signals chan os.Signal
+	limit   time.Duration
+	server  *gateway.Server
+	trail   *audit.Trail
+	// why it ended, once run has returned.
+	why string
+}
+
+// newLeaving catches the signals from now on.
+func newLeaving() *leaving {
+	l := &leaving{signals: make(chan os.Signal, 2), why: "nobody asked"}
+	signal.Notify(l.signals, syscall.SIGTERM, syscall.SIGINT)
+	return l
+}
+
+func (l *leaving) run(ctx context.Context) {
+	select {
+	case first := <-l.signals:
+		l.why = first.String() + " signal received"
+		l.retire()
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-l.signals:
+		l.why += ", and another one"
+		l.server.Hurry()
+	case <-ctx.Done():
+	}
+}
+
+// retire serves nobody new. A gateway that has to wait for nobody only stops.
+func (l *leaving) retire() {
+	stopping(l.limit)
+	until := time.Now().Add(l.limit)
+	if n := len(l.server.Sessions()); n > 0 && l.limit > 0 {
+		// A gateway that cannot record it ends all the same.
+		_ = l.trail.GatewayDraining(l.why, n, until)
+	}
+	l.server.Retire(l.limit)
+}
+
+// reason says why the gateway has ended.
+func (l *leaving) reason(err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return l.why
+}
