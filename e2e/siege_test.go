@@ -4,15 +4,19 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // How many there are of what the tests named TestSiege send. A few of each show that
 // they work; `make siege` asks for as many as they are about.
 var (
-	siegeSessions = flag.Int("siege-sessions", 24, "how many sessions run at once")
+	siegeSessions  = flag.Int("siege-sessions", 24, "how many sessions run at once")
+	siegeStrangers = flag.Int("siege-strangers", 300, "how many bad connections a gateway gets")
 )
 
 // siegeWorld is a gateway as operators have it: started by root, with children of the
@@ -86,4 +90,76 @@ func fieldsOf(path string) map[string]int {
 		}
 	}
 	return fields
+}
+
+// backups is a good client that backs up one small file again and again.
+type backups struct {
+	w *world
+	// ssh is how it connects, and inside is before its command, if anything is.
+	ssh    string
+	inside []string
+	folder string
+	took   []time.Duration
+}
+
+// push makes one backup, and looks whether it is there.
+func (b *backups) push() error {
+	name, text := b.folder+"/file", []byte(strings.Repeat("x", 1000+len(b.took)))
+	if err := write(b.w.path("src/"+name), text, 0o644); err != nil {
+		return err
+	}
+	command := slices.Concat(b.inside, []string{b.w.path("bin/rsync"), "-rt", "-e", b.ssh, "src/" + b.folder, "nas:"})
+	start := time.Now()
+	_, complaints, status, err := b.w.run(command[0], command[1:]...)
+	b.took = append(b.took, time.Since(start))
+	if err != nil || status != 0 {
+		return fmt.Errorf("backup %d of %s: status %d, %v: %s", len(b.took), b.folder, status, err, complaints)
+	}
+	stored, err := os.ReadFile(filepath.Join(b.w.path("nas/data"), name))
+	if err == nil && string(stored) != string(text) {
+		err = fmt.Errorf("backup %d of %s is not what was sent", len(b.took), b.folder)
+	}
+	return err
+}
+
+// quiet pushes so many times.
+func (b *backups) quiet(t *testing.T, times int) []time.Duration {
+	t.Helper()
+	done := make(chan struct{})
+	close(done)
+	return b.goOn(t, times, done)
+}
+
+// breath is between two backups, so that they are not what they wait for.
+const breath = 200 * time.Millisecond
+
+// goOn pushes until done, and so many times at least, and returns how long each took,
+// the shortest first.
+func (b *backups) goOn(t *testing.T, least int, done <-chan struct{}) []time.Duration {
+	t.Helper()
+	b.took = nil
+	for over := false; !over || len(b.took) < least; {
+		if err := b.push(); err != nil {
+			t.Error(err)
+			break
+		}
+		select {
+		case <-done:
+			over = true
+		case <-time.After(breath):
+		}
+	}
+	slices.Sort(b.took)
+	return b.took
+}
+
+// compareTimes logs how long the backups took beside a quiet run of theirs.
+func compareTimes(t *testing.T, quiet, loud []time.Duration) {
+	t.Helper()
+	at := func(all []time.Duration, percent int) time.Duration { return all[(len(all)-1)*percent/100] }
+	for _, percent := range []int{50, 90, 100} {
+		q, l := at(quiet, percent), at(loud, percent)
+		t.Logf("%3d %% of backups take at most %v in quiet (%d), %v under siege (%d): %.1f times", percent, q.Round(time.Millisecond), len(quiet),
+			l.Round(time.Millisecond), len(loud), float64(l)/float64(q))
+	}
 }
