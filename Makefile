@@ -2,7 +2,7 @@
 # the machine lacks (Debian and its kin, with Go already there) and does its job.
 
 .DEFAULT_GOAL := build
-.PHONY: build run test bench races lint fuzz ci clean
+.PHONY: build run test bench races siege lint fuzz ci clean
 
 # How long each fuzz target runs; `make test` runs their seeds alone.
 FUZZTIME ?= 30s
@@ -10,6 +10,13 @@ FUZZTIME ?= 30s
 # How long each race runs, and how many rounds a benchmark has.
 RACETIME ?= 2m
 BENCHTIME ?= 10x
+
+# How many sessions run at once, how many bad connections a gateway gets, and from how
+# many addresses and how often each a flood comes.
+SESSIONS ?= 1000
+STRANGERS ?= 10000
+ADDRESSES ?= 100
+ROUNDS ?= 300
 
 # How many records the trail has that is measured; a year of an office with 200
 # clients is 10000000, which takes some minutes and 2 GB of memory for the files.
@@ -39,6 +46,11 @@ bench: ## what confinement costs, reading a trail of RECORDS, and postern beside
 races: ## clients that swap folders while rsync works, for RACETIME each
 	.ci/packages test
 	POSTERN_E2E_RSYNC_OLD=$(OLD_RSYNC) go test ./sandbox -run 'Race' -v -timeout 0 -race-time $(RACETIME)
+
+siege: ## SESSIONS at once, then STRANGERS and floods while a client backs up
+	.ci/packages test
+	POSTERN_E2E_RSYNC_OLD=$(OLD_RSYNC) go test ./e2e -run Siege -parallel 1 -v -timeout 0 -siege-sessions $(SESSIONS) \
+		-siege-strangers $(STRANGERS) -siege-addresses $(ADDRESSES) -siege-rounds $(ROUNDS)
 
 lint: ## gofmt, vet and the linters, as .ci/run does, without the tests
 	.ci/run lint

@@ -35,6 +35,7 @@ func insideArgs(uid int, folders []string) []string {
 //	-empty PATH       an empty folder over the one at path
 //	-folder PATH      a new folder, below one that is empty
 //	-uid N            the user that the command runs as
+//	-net FILE         the network namespace that it runs in
 func insideMain() {
 	// A mount namespace belongs to a thread; exec keeps the one that calls it.
 	runtime.LockOSThread()
@@ -57,6 +58,12 @@ func inside(args []string) error {
 				return err
 			}
 			uid = n
+			continue
+		}
+		if flag == "-net" {
+			if err := enterNetwork(value); err != nil {
+				return err
+			}
 			continue
 		}
 		if !private {
@@ -83,6 +90,16 @@ func inside(args []string) error {
 		return err
 	}
 	return syscall.Exec(program, args[1:], os.Environ())
+}
+
+// enterNetwork takes this thread into the network namespace of a file.
+func enterNetwork(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
 }
 
 // unshareMounts gives this thread mounts of its own.

@@ -69,14 +69,18 @@ func initPostern(w *world) (*postern, error) {
 // writeConfig replaces what init wrote by the few lines that the world needs.
 func (w *world) writeConfig() error {
 	lines := []string{
-		`listen: ["127.0.0.1:0"]`,
 		fmt.Sprintf("state: %q", w.path("gw/state")),
 		fmt.Sprintf("programs: {rsync: %q, borg: %q}", w.serverProgram(), w.tools["borg"]),
 	}
 	lines = append(lines, w.sandbox()...)
-	if !slices.ContainsFunc(w.config, func(line string) bool { return strings.HasPrefix(line, "connection:") }) {
+	for key, line := range map[string]string{
+		"listen:": `listen: ["127.0.0.1:0"]`,
 		// Who attacks and who does not comes from one address.
-		lines = append(lines, "connection: {penalties: {exempt: [127.0.0.0/8]}}")
+		"connection:": "connection: {penalties: {exempt: [127.0.0.0/8]}}",
+	} {
+		if !slices.ContainsFunc(w.config, func(line string) bool { return strings.HasPrefix(line, key) }) {
+			lines = append(lines, line)
+		}
 	}
 	text := strings.Join(append(lines, w.config...), "\n") + "\n"
 	return os.WriteFile(w.path("gw/postern.yaml"), []byte(text), 0o600)
@@ -88,6 +92,9 @@ func (w *world) command(verb string, args ...string) *exec.Cmd {
 	args = append([]string{w.binary, verb, "--config", w.path("gw/postern.yaml")}, args...)
 	if w.gateway != root || len(w.folders) > 0 {
 		args = append(insideArgs(w.gateway, w.folders), args...)
+	}
+	if w.network != nil {
+		args = append(w.network.inside(), args...)
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = "/"

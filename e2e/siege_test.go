@@ -17,6 +17,8 @@ import (
 var (
 	siegeSessions  = flag.Int("siege-sessions", 24, "how many sessions run at once")
 	siegeStrangers = flag.Int("siege-strangers", 300, "how many bad connections a gateway gets")
+	siegeAddresses = flag.Int("siege-addresses", 20, "from how many addresses of each family a gateway is flooded; its /48 is barred from 16 on")
+	siegeRounds    = flag.Int("siege-rounds", 10, "how often each of these addresses comes; what bars it is three times")
 )
 
 // siegeWorld is a gateway as operators have it: started by root, with children of the

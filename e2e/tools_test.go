@@ -35,7 +35,7 @@ func lookForTools() (toolPaths, error) {
 		"borg": "borgbackup", "dbclient": "dropbear-bin", "dropbearconvert": "dropbear-bin",
 		"plink": "putty-tools", "puttygen": "putty-tools",
 		"setfacl": "acl", "getfacl": "acl", "setfattr": "attr", "sh": "dash", "touch": "coreutils",
-		"bash": "bash", "flock": "util-linux",
+		"bash": "bash", "flock": "util-linux", "ip": "iproute2",
 	} {
 		path, err := lookup(name)
 		if err != nil {
