@@ -340,7 +340,7 @@ func specOf(c registry.Client) ClientSpec {
 	if !c.Expires.IsZero() {
 		spec.Expires = c.Expires.Format("2006-01-02T15:04:05.999999999Z07:00")
 	}
-	spec.Limits, spec.Expect = c.Limits, c.Expect
+	spec.Limits, spec.Bounds, spec.Expect = c.Limits, specBounds(c.Bounds), c.Expect
 	for _, r := range c.Rules {
 		spec.Rules = append(spec.Rules, specRule(r))
 	}

@@ -30,6 +30,7 @@ const (
 	DefaultState    = "/var/lib/postern" // of init; the key itself is required
 	DefaultClients  = "clients.d"
 	DefaultSessions = 10 // as OpenSSH's MaxSessions
+	DefaultIdle     = time.Minute
 	DefaultLogLevel = "info"
 	// DefaultDrain and the end of children that leave when their input ends fit
 	// into the 10 seconds that containers get.
@@ -63,6 +64,9 @@ type Config struct {
 	// SessionsPerConnection is how many sessions one connection may run at
 	// once, at least 1.
 	SessionsPerConnection int
+	// Idle is how long a peer may be silent, where its client has no time of its own
+	// for that.
+	Idle time.Duration
 	// Door is which connections are served at all.
 	Door Door
 	// Proxies are the networks of proxies that send a header of the PROXY protocol.

@@ -70,6 +70,7 @@ func (g *gatewayFile) connection(n ast.Node) {
 			}
 		},
 		"penalties": g.penalties,
+		"idle":      func(n ast.Node) { g.idle(n, "connection.idle", &g.config.Idle) },
 		"proxies":   g.proxies,
 	}, map[string]string{
 		"proxy_protocol":  "name the proxies that send PROXY headers: proxies: [ADDRESS]",

@@ -44,6 +44,35 @@ func specRule(r policy.Rule) RuleSpec {
 	return spec
 }
 
+func specBounds(b registry.Bounds) BoundsSpec {
+	spec := BoundsSpec{
+		Hours: b.Hours.Texts(), EndAfterHours: b.EndAfterHours, SessionTime: specSpan(b.SessionTime), Idle: specSpan(b.Idle),
+	}
+	for to, limit := range map[*string]policy.Limit{&spec.Connections: b.Connections, &spec.Sessions: b.Sessions} {
+		if n, ok := limit.Number(); ok {
+			*to = strconv.FormatInt(n, 10)
+		}
+	}
+	for to, limit := range map[*string]policy.Limit{&spec.In: b.In, &spec.Out: b.Out} {
+		if n, ok := limit.Number(); ok {
+			*to = strconv.FormatInt(n, 10) + "B/s"
+		}
+	}
+	return spec
+}
+
+func specSpan(d time.Duration) string {
+	for _, unit := range []struct {
+		name   string
+		length time.Duration
+	}{{"w", 7 * day}, {"d", day}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}} {
+		if d > 0 && d%unit.length == 0 {
+			return strconv.FormatInt(int64(d/unit.length), 10) + unit.name
+		}
+	}
+	return ""
+}
+
 // readAlone reads the file of one client, with nothing around it.
 func readAlone(data []byte) (registry.Client, Problems) {
 	r := new(report)
@@ -80,6 +109,8 @@ func FuzzClientFile(f *testing.F) {
 	f.Add([]byte("{\"keys\": [\"no-touch-required " + securityKey + "\"], \"disabled\": true, expires: 2027-06-30T18:00:00.5+02:00}"))
 	f.Add([]byte("keys: ['" + goodKey + "']\nlimits: {files: 1024, memory: 2GiB}\n" +
 		"allow: [{rsync: /a, run_as: root}, {rsync: /b, run_as: 1000, min_free: 1.5TB}, {borg: /c, run_as: '7:8'}]\n"))
+	f.Add([]byte("keys: ['" + goodKey + "']\nlimits: {connections: 3, sessions: 2, bandwidth: {out: 1 MB/s}, hours: [Mon-Fri 22:00-06:00, 'sat,sun 00:00-24:00'], after_hours: end, session_time: 90m, idle: 2h}\n"))
+	f.Add([]byte("keys: ['" + goodKey + "']\nlimits: {bandwidth: 50MiB/s, hours: 22:00-06:00}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<14 {
 			t.Skip("long files are only slow")
@@ -125,4 +156,39 @@ func checkDisabling(t *testing.T, data []byte, client registry.Client, problems 
 	if len(left) > 0 || !reflect.DeepEqual(got, client) {
 		t.Fatalf("%q disabled is %q, which reads %+v, %v", data, disabled, got, left)
 	}
+}
+
+// FuzzHours holds that what is accepted as hours covers on each of its days as many
+// minutes as it says, and that nothing else does.
+func FuzzHours(f *testing.F) {
+	for _, text := range []string{
+		"22:00-06:00", "00:00-24:00", "23:59-00:00", "mon 00:00-00:01", "Mon-Fri 22:00-06:00", "sat,sun 08:00-12:30", "fri-mon,wed 01:00-00:59",
+		"24:00-00:00", "mon-fri", "6:00-7:00", "mon-mon,mon 01:00-02:00", " 01:00-02:00", "01:00-02:00\n", "x-y 01:00-02:00",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		span, message, remedy := parseHours(text)
+		if message != "" {
+			if remedy == "" {
+				t.Fatalf("%q %s, and there is no remedy", text, message)
+			}
+			return
+		}
+		days, covered := 0, 0
+		for _, on := range span.Days {
+			if on {
+				days++
+			}
+		}
+		for minute := range registry.WeekMinutes {
+			if span.Covers(minute) {
+				covered++
+			}
+		}
+		length := (span.To-span.From+wholeDay-1)%wholeDay + 1
+		if days == 0 || span.Text != text || covered != days*length {
+			t.Fatalf("%q covers %d minutes on %d days: %+v", text, covered, days, span)
+		}
+	})
 }

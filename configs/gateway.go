@@ -67,6 +67,7 @@ func defaults(path string) *Config {
 		ClientsDir:            filepath.Join(filepath.Dir(path), DefaultClients),
 		Programs:              Programs{Aliases: map[string][]string{}},
 		SessionsPerConnection: DefaultSessions,
+		Idle:                  DefaultIdle,
 		Door:                  defaultDoor(),
 		Drain:                 DefaultDrain,
 		LogLevel:              DefaultLogLevel,

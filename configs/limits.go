@@ -17,8 +17,15 @@ const (
 )
 
 func (c *clientFile) limits(n ast.Node) {
-	if m, ok := c.child(n, "limits"); ok {
-		c.mapping(m, fields{"files": c.maxFiles, "memory": c.maxMemory}, nil)
+	m, ok := c.child(n, "limits")
+	if !ok {
+		return
+	}
+	known := c.bounds()
+	known["files"], known["memory"] = c.maxFiles, c.maxMemory
+	c.mapping(m, known, nil)
+	if has(m, "after_hours") && !has(m, "hours") {
+		c.fault(markOf(m), "add hours, or remove it", "limits.after_hours is about hours, and there are none")
 	}
 }
 

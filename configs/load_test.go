@@ -59,6 +59,7 @@ func TestDefaults(t *testing.T) {
 		LogLevel:              "info",
 		Audit:                 Audit{Files: "all", Keep: 400 * 24 * time.Hour},
 		SessionsPerConnection: 10,
+		Idle:                  time.Minute,
 		Door:                  defaultDoor(),
 		Drain:                 5 * time.Second,
 		Hash:                  cfg.Hash,
@@ -91,6 +92,7 @@ sandbox: {require: landlock, most: full, i_accept_unconfined: false}
 audit: {files: changes, keep: {time: 12w, size: 20GiB}}
 connection:
   sessions: 1000
+  idle: 5m
   startups: "10:30:100"
   startups_per_source: 5
   proxies: [10.0.0.1, "2001:db8:1::/48", "::ffff:10.0.0.2"]
@@ -117,6 +119,7 @@ log: {level: debug}
 		Sandbox:               Sandbox{Require: "landlock", Most: "full"},
 		Audit:                 Audit{Files: "changes", Keep: 12 * 7 * 24 * time.Hour, Size: 20 << 30},
 		SessionsPerConnection: 1000,
+		Idle:                  5 * time.Minute,
 		Door: Door{
 			Start: 10, Rate: 30, Full: 100, PerSource: 5, IPv4Bits: 24, IPv6Bits: 56,
 			Penalties: Penalties{
@@ -172,7 +175,16 @@ allow:
     quota: 1.5 TB
     run_as: alice
     min_free: 20GiB
-limits: {files: 1024, memory: 2GiB}
+limits:
+  files: 1024
+  memory: 2GiB
+  connections: 3
+  sessions: 2
+  bandwidth: {in: 50MiB/s, out: 1.5 MB/s}
+  hours: [mon-fri 22:00-06:00, "Sat,sun 08:00-24:00"]
+  after_hours: end
+  session_time: 12h
+  idle: 10m
 `)
 	got := w.mustLoad().Clients[0]
 	file := w.path("clients.d/laptop.yaml")
@@ -193,6 +205,13 @@ limits: {files: 1024, memory: 2GiB}
 		Name: "laptop", Login: "backup", Disabled: true, Principals: []string{"laptop", "alice@example.org"},
 		Expires: time.Date(2027, 7, 1, 0, 0, 0, 0, time.UTC), Where: file,
 		Limits: policy.Limits{Files: policy.LimitOf(1024), Memory: policy.LimitOf(2 << 30)},
+		Bounds: registry.Bounds{
+			Connections: policy.LimitOf(3), Sessions: policy.LimitOf(2), In: policy.LimitOf(50 << 20), Out: policy.LimitOf(1_500_000),
+			Hours: registry.HoursOf(time.UTC,
+				registry.Span{Days: [7]bool{1: true, 2: true, 3: true, 4: true, 5: true}, From: 22 * 60, To: 6 * 60, Text: "mon-fri 22:00-06:00"},
+				registry.Span{Days: [7]bool{0: true, 6: true}, From: 8 * 60, To: 24 * 60, Text: "Sat,sun 08:00-24:00"}),
+			EndAfterHours: true, SessionTime: 12 * time.Hour, Idle: 10 * time.Minute,
+		},
 		Rules: []policy.Rule{
 			{Tool: policy.Rsync, Path: "/volume1/Backups/laptop", Access: policy.ReadWrite, Delete: true, Overwrite: true, Where: file + ":13"},
 			{Tool: policy.Rsync, Path: "/volume1/Backups/Ünï code", Access: policy.ReadOnly, Rooted: true, MungeLinks: true,

@@ -6,7 +6,7 @@ import "reflect"
 func (p Programs) paths() [3]string { return [3]string{p.Rsync, p.Borg, p.Borg2} }
 
 // connection is what the key of that name says.
-func (c *Config) connection() any { return []any{c.SessionsPerConnection, c.Door, c.Proxies} }
+func (c *Config) connection() any { return []any{c.SessionsPerConnection, c.Idle, c.Door, c.Proxies} }
 
 // NextStart returns the keys of the gateway's own file that say something else in
 // files that were loaded later, and that a gateway goes by only when it starts. All

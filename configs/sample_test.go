@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"postern/policy"
+	"postern/registry"
 )
 
 // example is a line of a sample that shows a key without setting it: prose has a
@@ -65,7 +66,7 @@ func TestGatewaySampleExamples(t *testing.T) {
 func TestGatewaySampleHasEveryKey(t *testing.T) {
 	want := []string{
 		"aliases", "audit", "authfail", "authorities", "borg", "borg2", "certificates", "clients", "connection", "crash", "drain", "exempt", "files",
-		"grace_exceeded", "host_keys", "i_accept_unconfined", "keep", "level", "listen", "log", "max", "max_sources", "min", "most", "noauth", "penalties",
+		"grace_exceeded", "host_keys", "i_accept_unconfined", "idle", "keep", "level", "listen", "log", "max", "max_sources", "min", "most", "noauth", "penalties",
 		"programs", "proxies", "refuseconnection", "require", "revoked", "rsync", "sandbox", "send", "sessions", "size", "source_bits", "startups",
 		"startups_per_source", "state", "time",
 	}
@@ -85,6 +86,9 @@ func TestClientSample(t *testing.T) {
 	if want := (policy.Limits{Files: policy.LimitOf(1024)}); client.Limits != want {
 		t.Errorf("limits %+v, want %+v", client.Limits, want)
 	}
+	if !reflect.DeepEqual(client.Bounds, registry.Bounds{}) {
+		t.Errorf("bounds %+v", client.Bounds)
+	}
 	// All but the quota is the default.
 	for i := range client.Rules {
 		client.Rules[i].Where = ""
@@ -99,7 +103,7 @@ func TestClientSample(t *testing.T) {
 	w.client("laptop", example.ReplaceAllString(text, "$1$2"))
 	client = w.mustLoad().Clients[0]
 	if len(client.Keys) != 2 || !client.Keys[1].NoTouchRequired || client.Login != "backup" || len(client.Principals) != 1 ||
-		client.Limits.Memory != policy.LimitOf(2<<30) {
+		client.Limits.Memory != policy.LimitOf(2<<30) || client.Bounds.Sessions != policy.LimitOf(2) || client.Bounds.Hours.String() != "22:00-06:00" {
 		t.Errorf("the examples are not all there: %+v", client)
 	}
 	for _, r := range client.Rules {
@@ -108,8 +112,9 @@ func TestClientSample(t *testing.T) {
 		}
 	}
 	keys := []string{
-		"access", "allow", "append_only", "borg", "delete", "disabled", "expect", "expires", "files", "from", "keys", "limits", "login",
-		"memory", "min_free", "munge_links", "overwrite", "principals", "quota", "rooted", "rsync", "run_as",
+		"access", "after_hours", "allow", "append_only", "bandwidth", "borg", "connections", "delete", "disabled", "expect", "expires", "files", "from",
+		"hours", "idle", "keys", "limits", "login", "memory", "min_free", "munge_links", "overwrite", "principals", "quota", "rooted", "rsync", "run_as",
+		"session_time", "sessions",
 	}
 	if got := keysOf(text); !slices.Equal(got, keys) {
 		t.Errorf("keys %q, want %q", got, keys)

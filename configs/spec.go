@@ -27,7 +27,18 @@ type ClientSpec struct {
 	Expect   time.Duration
 	Disabled bool
 	Limits   policy.Limits
+	Bounds   BoundsSpec
 	Rules    []RuleSpec
+}
+
+// BoundsSpec is what [registry.Bounds] says, in a [ClientSpec].
+type BoundsSpec struct {
+	Connections, Sessions string
+	// In and Out are one line where they are the same.
+	In, Out           string
+	Hours             []string
+	EndAfterHours     bool
+	SessionTime, Idle string
 }
 
 // RuleSpec is one rule of a [ClientSpec].
@@ -77,17 +88,40 @@ func (c ClientSpec) expect(w *yamlWriter) {
 }
 
 func (c ClientSpec) limits(w *yamlWriter) {
-	files, hasFiles := c.Limits.Files.Number()
-	memory, hasMemory := c.Limits.Memory.Number()
-	if hasFiles || hasMemory {
+	below := &yamlWriter{indent: "  "}
+	c.Bounds.render(below)
+	if files, ok := c.Limits.Files.Number(); ok {
+		below.line("files: %d", files)
+	}
+	if memory, ok := c.Limits.Memory.Number(); ok {
+		below.line("memory: %dB", memory)
+	}
+	if below.Len() > 0 {
 		w.line("limits:")
+		w.WriteString(below.String())
 	}
-	if hasFiles {
-		w.line("  files: %d", files)
+}
+
+func (b BoundsSpec) render(w *yamlWriter) {
+	w.number("connections", b.Connections)
+	w.number("sessions", b.Sessions)
+	if b.In == b.Out {
+		w.text("bandwidth", b.In)
+	} else {
+		w.line("bandwidth:")
+		w.text("  in", b.In)
+		w.text("  out", b.Out)
 	}
-	if hasMemory {
-		w.line("  memory: %dB", memory)
+	if len(b.Hours) == 1 {
+		w.text("hours", b.Hours[0])
+	} else {
+		w.list("hours", b.Hours)
 	}
+	if b.EndAfterHours {
+		w.text("after_hours", "end")
+	}
+	w.text("session_time", b.SessionTime)
+	w.text("idle", b.Idle)
 }
 
 func (r RuleSpec) render(w *yamlWriter) {
@@ -121,6 +155,17 @@ func (w *yamlWriter) text(key, value string) {
 	if value != "" {
 		w.line("%s: %s", key, scalar(value))
 	}
+}
+
+var digits = regexp.MustCompile(`^[0-9]+$`)
+
+// number writes a number without quotes, and anything else for the reader to refuse.
+func (w *yamlWriter) number(key, value string) {
+	if digits.MatchString(value) {
+		w.line("%s: %s", key, value)
+		return
+	}
+	w.text(key, value)
 }
 
 // day writes a day without quotes, which some YAML readers would take for more

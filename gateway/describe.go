@@ -7,6 +7,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"postern/gateway/limit"
 	"postern/policy"
 	"postern/registry"
 )
@@ -54,6 +55,9 @@ func Describe(c registry.Client, fingerprint string, host policy.Host) string {
 		fmt.Fprintf(table, "  %s\t%q\t%s\n", rule.Tool, rule.Path, strings.Join(terms(rule, host), ", "))
 	}
 	table.Flush()
+	if terms := limit.Terms(c.Bounds); len(terms) > 0 {
+		out.WriteString("\nAll together:\n\n  " + strings.Join(terms, "\n  ") + "\n")
+	}
 	return out.String()
 }
 

@@ -45,6 +45,25 @@ There is no shell here. You may use:
 
   borg  "/volume1/laptop.borg"  read-write, append only, not installed on this gateway, at most 500 GiB, while 1.0 GiB are free
 `},
+		"within limits": {
+			registry.Client{Name: "laptop", Rules: rules[2:3], Bounds: registry.Bounds{
+				Connections: policy.LimitOf(1), Sessions: policy.LimitOf(2), In: policy.LimitOf(50 << 20), Out: policy.LimitOf(50 << 20),
+				Hours: night(), SessionTime: 90 * time.Minute, Idle: 10 * time.Second,
+			}}, both, true, `
+You are client "laptop", with the key SHA256:x.
+There is no shell here. You may use:
+
+  rsync  "/volume1/photos"  read-only
+
+All together:
+
+  at most 1 connection at once
+  at most 2 sessions at once
+  at most 50 MiB/s each way
+  in the hours 22:00-06:00; what runs then may finish
+  at most 90m for a session
+  given up after 10s without an answer
+`},
 		"unknown tool": {registry.Client{Name: "laptop", Rules: []policy.Rule{{Tool: "scp", Path: "/x"}}}, both, false, `
 You are client "laptop", with the key SHA256:x.
 There is no shell here. You may use:

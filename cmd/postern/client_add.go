@@ -24,6 +24,8 @@ type addFlags struct {
 	login, expires               string
 	rsync, borg                  []string
 	access, quota                string
+	sessions, bandwidth          string
+	hours                        []string
 	runAs, minFree               string
 	noDelete, noOverwrite        bool
 	rooted, mungeLinks, appendTo bool
@@ -41,7 +43,9 @@ once more with the new file and writes nothing where that would be an error.
 file by hand where rules differ.`,
 		Example: `  postern client add laptop --key laptop.pub --rsync /volume1/Backups/laptop
   postern client add www --key "ssh-ed25519 AAAA... www" --from 192.168.1.0/24 \
-      --borg /volume1/Backups/www.borg --append-only --quota 500GiB`,
+      --borg /volume1/Backups/www.borg --append-only --quota 500GiB
+  postern client add camera --key camera.pub --rsync /volume1/camera --access write-only \
+      --sessions 1 --bandwidth 10MiB/s --hours 22:00-06:00`,
 		Args: cobra.ExactArgs(1),
 		RunE: run(func(args []string) error { return a.addClient(args[0], f) }),
 	}
@@ -61,6 +65,9 @@ file by hand where rules differ.`,
 	flags.BoolVar(&f.rooted, "rooted", false, "for rsync, / means the rule's folder")
 	flags.BoolVar(&f.mungeLinks, "munge-links", false, "rsync stores symbolic links so that they lead nowhere")
 	flags.BoolVar(&f.appendTo, "append-only", false, "borg may add and not remove")
+	flags.StringVar(&f.sessions, "sessions", "", "how `many` sessions the client runs at once at most")
+	flags.StringVar(&f.bandwidth, "bandwidth", "", "the `rate` of the client's data each way at most, such as 50MiB/s")
+	flags.StringArrayVar(&f.hours, "hours", nil, "when sessions may begin, such as 22:00-06:00 or \"mon-fri 22:00-06:00\"; `times` may be repeated")
 	flags.StringVar(&f.quota, "quota", "", "the `size` at which borg repositories stop growing, such as 500GiB")
 	a.jsonFlag(cmd)
 	return cmd
@@ -98,7 +105,10 @@ func (a *app) addClient(name string, f addFlags) error {
 // spec turns the flags into a client. Flags that would hold for no rule are
 // called wrongly.
 func (f addFlags) spec(name string) (configs.ClientSpec, error) {
-	spec := configs.ClientSpec{Name: name, Principals: f.principals, Login: f.login, From: f.from, Expires: f.expires}
+	spec := configs.ClientSpec{
+		Name: name, Principals: f.principals, Login: f.login, From: f.from, Expires: f.expires,
+		Bounds: configs.BoundsSpec{Sessions: f.sessions, In: f.bandwidth, Out: f.bandwidth, Hours: f.hours},
+	}
 	for _, flag := range []struct {
 		set   bool
 		name  string

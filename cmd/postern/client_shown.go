@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"postern/gateway/limit"
 	"postern/policy"
 	"postern/registry"
 )
@@ -26,8 +27,59 @@ type shownClient struct {
 
 // shownLimits are the limits of a client, nil where there is none.
 type shownLimits struct {
-	Files  *int64 `json:"files,omitempty"`
-	Memory *int64 `json:"memory,omitempty"`
+	Files       *int64 `json:"files,omitempty"`
+	Memory      *int64 `json:"memory,omitempty"`
+	Connections *int64 `json:"connections,omitempty"`
+	Sessions    *int64 `json:"sessions,omitempty"`
+	// Bandwidth is in bytes a second, by what the client sends and what it gets.
+	Bandwidth shownBandwidth `json:"bandwidth,omitzero"`
+	Hours     []string       `json:"hours,omitempty"`
+	// AfterHours is finish or end; empty where there are no hours.
+	AfterHours string `json:"after_hours,omitempty"`
+	// SessionTime and Idle are in seconds.
+	SessionTime float64 `json:"session_time,omitempty"`
+	Idle        float64 `json:"idle,omitempty"`
+	// terms are those in words that are not about single processes.
+	terms []string
+}
+
+type shownBandwidth struct {
+	In  *int64 `json:"in,omitempty"`
+	Out *int64 `json:"out,omitempty"`
+}
+
+func showLimits(c registry.Client) shownLimits {
+	b := c.Bounds
+	s := shownLimits{
+		Files: numberOf(c.Limits.Files), Memory: numberOf(c.Limits.Memory),
+		Connections: numberOf(b.Connections), Sessions: numberOf(b.Sessions),
+		Bandwidth: shownBandwidth{numberOf(b.In), numberOf(b.Out)},
+		Hours:     b.Hours.Texts(), SessionTime: b.SessionTime.Seconds(), Idle: b.Idle.Seconds(),
+		terms: limit.Terms(b),
+	}
+	switch {
+	case b.Hours.Always():
+	case b.EndAfterHours:
+		s.AfterHours = "end"
+	default:
+		s.AfterHours = "finish"
+	}
+	return s
+}
+
+// rows are the limits in lines of a table.
+func (l shownLimits) rows() [][]string {
+	var rows [][]string
+	if l.Files != nil {
+		rows = append(rows, []string{"files", fmt.Sprintf("%d open at most", *l.Files)})
+	}
+	if l.Memory != nil {
+		rows = append(rows, []string{"memory", bytesInWords(*l.Memory) + " at most"})
+	}
+	for _, term := range l.terms {
+		rows = append(rows, []string{"limit", term})
+	}
+	return rows
 }
 
 type shownKey struct {
@@ -67,7 +119,7 @@ func showClient(c registry.Client, now time.Time) shownClient {
 	if !c.Expires.IsZero() {
 		s.Expires = &c.Expires
 	}
-	s.Limits = shownLimits{numberOf(c.Limits.Files), numberOf(c.Limits.Memory)}
+	s.Limits = showLimits(c)
 	for _, r := range c.Rules {
 		s.Allow = append(s.Allow, showRule(r))
 	}
@@ -176,12 +228,7 @@ func (c shownClient) print(w io.Writer) {
 		expires = "never"
 	}
 	rows = append(rows, []string{"login", login}, []string{"from", from}, []string{"expires", expires})
-	if c.Limits.Files != nil {
-		rows = append(rows, []string{"files", fmt.Sprintf("%d open at most", *c.Limits.Files)})
-	}
-	if c.Limits.Memory != nil {
-		rows = append(rows, []string{"memory", bytesInWords(*c.Limits.Memory) + " at most"})
-	}
+	rows = append(rows, c.Limits.rows()...)
 	for _, r := range c.Allow {
 		rows = append(rows, []string{"may", r.describe()})
 	}

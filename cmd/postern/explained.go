@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"postern/gateway"
+	"postern/gateway/limit"
 	"postern/policy"
 	"postern/registry"
 )
@@ -35,9 +37,9 @@ type explained struct {
 	Dir       string   `json:"dir,omitempty"`
 	Umask     string   `json:"umask,omitempty"`
 	// User is the uid and the gid that the program runs as.
-	User   string           `json:"user,omitempty"`
-	Limits map[string]int64 `json:"limits,omitempty"`
-	Answer string           `json:"answer,omitempty"`
+	User   string      `json:"user,omitempty"`
+	Limits shownLimits `json:"limits,omitzero"`
+	Answer string      `json:"answer,omitempty"`
 
 	// Code, Reason, Remedy and Detail are why not.
 	Code   string `json:"code,omitempty"`
@@ -57,8 +59,9 @@ func (e *explained) assume(format string, args ...any) {
 	e.Assumed = append(e.Assumed, fmt.Sprintf(format, args...))
 }
 
-// decide fills in what becomes of the command.
-func (e *explained) decide(c registry.Client, host policy.Host, cmd command) {
+// decide fills in what becomes of the command at a time. How much of its other limits
+// the client has used up at that time, only a gateway that runs knows.
+func (e *explained) decide(c registry.Client, host policy.Host, cmd command, now time.Time) {
 	request, refusal := policy.Parse(cmd.exec)
 	if refusal == nil && request.Secluded() {
 		if cmd.secluded == nil {
@@ -82,27 +85,19 @@ func (e *explained) decide(c registry.Client, host policy.Host, cmd command) {
 	switch d.Verdict {
 	case policy.Allow:
 		e.Program, e.Args, e.Env, e.Dir = d.Program, d.Args, d.Env, d.Dir
-		e.Umask, e.User, e.Limits = fmt.Sprintf("%04o", d.Umask), d.User.String(), limits(d.Limits)
+		e.Umask, e.User, e.Limits = fmt.Sprintf("%04o", d.Umask), d.User.String(), showLimits(c)
 		e.Into = ""
 		if cmd.borg != nil {
 			e.checkRepository(*cmd.borg, d)
+		}
+		if closed := limit.Closed(c, now); closed != nil {
+			e.refuse(closed)
 		}
 	case policy.Answer:
 		e.Answer, e.Into = d.Answer, ""
 	default:
 		e.refuse(d.Refusal)
 	}
-}
-
-// limits are those that are set, by their keys in the client's file.
-func limits(l policy.Limits) map[string]int64 {
-	set := map[string]int64{}
-	for key, limit := range map[string]policy.Limit{"files": l.Files, "memory": l.Memory} {
-		if n, ok := limit.Number(); ok {
-			set[key] = n
-		}
-	}
-	return set
 }
 
 // refuse fills in why not. Where a rule refused, the line belongs to that rule;
@@ -170,6 +165,7 @@ func (e *explained) print(w io.Writer) {
 	}
 	row("folder", e.Dir)
 	row("user", e.User)
+	rows = append(rows, e.Limits.rows()...)
 	row("reason", e.Reason)
 	row("detail", e.Detail)
 	row("remedy", e.Remedy)

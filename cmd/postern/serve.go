@@ -194,7 +194,7 @@ func newGateway(c *configs.Config, found tools, held sandbox.Level, trail *audit
 	server, err := gateway.New(gateway.Config{
 		HostKeys: keys, Clients: registry.NewStore(c.Set()), Host: host, Confinement: held, Trail: trail, Files: audit.Detail(c.Audit.Files),
 		Authorities: trust.Authorities, Revocations: trust.Revocations,
-		SessionsPerConnection: c.SessionsPerConnection, Door: d, Proxies: c.Proxies,
+		SessionsPerConnection: c.SessionsPerConnection, Idle: c.Idle, Door: d, Proxies: c.Proxies,
 	})
 	return server, keys, err
 }

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,5 +103,5 @@ func (f *Flow) limit(perSecond policy.Limit) {
 
 // burstOf is how much may flow at once, of n bytes a second.
 func burstOf(n int64) int {
-	return int(max(n/int64(time.Second/burstTime), leastBurst))
+	return int(min(max(n/int64(time.Second/burstTime), leastBurst), math.MaxInt32))
 }
