@@ -37,6 +37,7 @@ func gateVerbs() map[string]verb {
 		"disk":         plain(verbDisk),
 		"fill-disk":    plain(verbFillDisk),
 		"remount":      plain(verbRemount),
+		"slim":         plain(verbSlim),
 	}
 }
 
@@ -175,6 +176,22 @@ func verbFillDisk(_ *testscript.TestScript, w *world, args []string) error {
 		} else if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// slimSize is what a gateway needs at most, in bytes, with one client at a time. The
+// race detector takes several times as much.
+const slimSize = 64 << 20
+
+// verbSlim: slim fails when the gateway ever needed more memory than it should.
+func verbSlim(_ *testscript.TestScript, w *world, _ []string) error {
+	most := slimSize
+	if raceEnabled && w.binary != os.Getenv(envPlain) {
+		most *= 6
+	}
+	if peak := memory(w.server.(*postern).pid(), "VmHWM"); peak == 0 || peak > most {
+		return fmt.Errorf("the gateway needed %d bytes of memory at one time, more than %d", peak, most)
 	}
 	return nil
 }
