@@ -101,6 +101,7 @@ func newKilled(t *testing.T, level string, random *rand.Rand) *killed {
 	t.Helper()
 	w := newTestWorld(t, manner{level: level})
 	w.binary = os.Getenv(envPlain)
+	w.config = append(w.config, "drain: 1s")
 	if level == none {
 		borg := w.tools["borg"]
 		for name, real := range map[string]string{"rsync": w.serverProgram(), "borg": borg} {
