@@ -29,17 +29,16 @@ func LoadAs(path string, uid int) (*Config, error) {
 	return load(path, options{uid: uid, zone: time.Local, users: hostUsers()})
 }
 
-// StateFolder returns the folder of the gateway's state, for the user that runs this
-// process, also where something else is wrong with the files. It is "" where the
-// gateway's own file does not tell, or where it or the folder could have been
-// changed by somebody else.
-func StateFolder(path string) string {
+// StateFolder returns the folder of the state of a gateway that runs as a user, also
+// where something else is wrong with the files. It is "" where the gateway's own file
+// does not tell, or where it or the folder could have been changed by somebody else.
+func StateFolder(path string, uid int) string {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return ""
 	}
 	var suspicions, faults report
-	g := newGuard(os.Geteuid(), &suspicions)
+	g := newGuard(uid, &suspicions)
 	g.holder(path)
 	data, ok := g.read(path)
 	if !ok {

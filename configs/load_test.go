@@ -505,7 +505,7 @@ func TestStateFolder(t *testing.T) {
 			if c.knows {
 				want = w.path("state")
 			}
-			if got := StateFolder(w.path("postern.yaml")); got != want {
+			if got := StateFolder(w.path("postern.yaml"), os.Geteuid()); got != want {
 				t.Errorf("state %q, want %q", got, want)
 			}
 		})
@@ -514,7 +514,7 @@ func TestStateFolder(t *testing.T) {
 	if err := os.Chmod(w.path("state"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if got := StateFolder(w.path("postern.yaml")); got != "" {
+	if got := StateFolder(w.path("postern.yaml"), os.Geteuid()); got != "" {
 		t.Errorf("a state that everybody can write is %q", got)
 	}
 }

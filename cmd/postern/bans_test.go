@@ -6,31 +6,69 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"postern/gateway/door"
 )
 
-// TestUnbanLeavesARequest holds what the command leaves for the gateway, and that it
-// is on record.
-func TestUnbanLeavesARequest(t *testing.T) {
+// barred writes what a gateway saved that has ended.
+func barred(t *testing.T, config string) {
+	t.Helper()
+	file := filepath.Join(filepath.Dir(config), "state", "door.json")
+	text := `{"saved":"2999-01-01T00:00:00Z","bars":[{"network":"2001:db8::/32","seconds":90},{"network":"192.0.2.7/32","seconds":61}],"known":[{"network":"192.0.2.9/32","seen":"2026-01-01T00:00:00Z"}]}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestUnbanWithoutAGateway holds that what is lifted is lifted for the next gateway,
+// with nothing else lost, and that it is on record.
+func TestUnbanWithoutAGateway(t *testing.T) {
 	config := newGatewayFolder(t)
 	state := filepath.Join(filepath.Dir(config), "state")
-	for arg, want := range map[string]string{
-		"192.0.2.7": "192.0.2.7/32", "::ffff:192.0.2.7": "192.0.2.7/32", "192.0.2.7/24": "192.0.2.0/24", "2001:db8::1": "2001:db8::1/128",
+	for _, step := range []struct {
+		arg, network string
+		lifted, left int
+	}{
+		{"192.0.2.8", "192.0.2.8/32", 0, 2}, {"::ffff:192.0.2.7", "192.0.2.7/32", 1, 1},
+		{"2001:db8::1", "2001:db8::1/128", 1, 1}, {"192.0.2.7/24", "192.0.2.0/24", 1, 1},
 	} {
-		r := runPostern(t, "unban", arg, "--config", config, "--json")
+		barred(t, config)
+		r := runPostern(t, "unban", step.arg, "--config", config, "--json")
 		var u unbanned
-		if err := json.Unmarshal([]byte(r.stdout), &u); err != nil || u.Network != want || u.All {
-			t.Errorf("%s: %+v, %v", arg, u, err)
+		if err := json.Unmarshal([]byte(r.stdout), &u); err != nil || u.Network.String() != step.network || u.All || u.Lifted != step.lifted {
+			t.Errorf("%s: %+v, %v", step.arg, u, err)
+		}
+		s, err := door.Read(state, time.Now())
+		if err != nil || len(s.Bars) != step.left || len(s.Known) != 1 {
+			t.Errorf("%s: %+v, %v", step.arg, s, err)
 		}
 	}
-	if r := runPostern(t, "unban", "--all", "--config", config); r.status != exitOK || !strings.Contains(r.stdout, "everybody") {
+	barred(t, config)
+	if r := runPostern(t, "unban", "--all", "--config", config); r.status != exitOK || r.stdout != "lifted the penalties of everybody (2 networks)\n" {
 		t.Errorf("--all: %+v", r)
 	}
-	for folder, want := range map[string]int{"unban": 5, "audit/notes": 6} { // init leaves one, too
-		if all, err := os.ReadDir(filepath.Join(state, folder)); err != nil || len(all) != want {
-			t.Errorf("%s: %v, %v", folder, all, err)
-		}
+	if r := runPostern(t, "unban", "--all", "--config", config); r.status != exitOK || !strings.Contains(r.stdout, "nothing to lift") {
+		t.Errorf("--all again: %+v", r)
+	}
+	if all, err := os.ReadDir(filepath.Join(state, "audit/notes")); err != nil || len(all) != 7 { // init leaves one, too
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
+// A gateway that begins or ends, and so writes the file, is waited for.
+func TestUnbanWaitsForItsTurn(t *testing.T) {
+	config := newGatewayFolder(t)
+	release, err := holdControl(filepath.Join(filepath.Dir(config), "state"), holdTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan ran)
+	go func() { ended <- runPostern(t, "unban", "--all", "--config", config) }()
+	barred(t, config)
+	release()
+	if r := <-ended; !strings.Contains(r.stdout, "2 networks") {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -48,10 +86,7 @@ func TestBans(t *testing.T) {
 	if r := runPostern(t, "bans", "--config", config); r.stdout != "nobody is barred\n" {
 		t.Errorf("%+v", r)
 	}
-	file := filepath.Join(filepath.Dir(config), "state", "door.json")
-	if err := os.WriteFile(file, []byte(`{"saved":"2999-01-01T00:00:00Z","bars":[{"network":"2001:db8::/32","seconds":90},{"network":"192.0.2.7/32","seconds":61}]}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	barred(t, config)
 	if r := runPostern(t, "bans", "--config", config); r.stdout != "NETWORK        FOR\n2001:db8::/32  1m30s\n192.0.2.7/32   1m1s\n" {
 		t.Errorf("%+v", r)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"postern/audit"
@@ -30,7 +31,7 @@ func countRules(clients []registry.Client) int {
 // refused puts on record that the files are no policy to start with, where they
 // tell which trail that is for.
 func (a *app) refused(err error) {
-	state := configs.StateFolder(a.config)
+	state := configs.StateFolder(a.config, os.Geteuid())
 	var problems configs.Problems
 	if state == "" || !errors.As(err, &problems) || checkStateFolder(state) != nil {
 		return

@@ -15,15 +15,21 @@ const columnGap = 2
 // widthOf is how many characters fit into a line of a terminal, and 0 where w is
 // none: what is piped is nobody's to cut.
 func widthOf(w io.Writer) int {
+	width, _ := sizeOf(w)
+	return width
+}
+
+// sizeOf is that, and how many lines a terminal has.
+func sizeOf(w io.Writer) (width, height int) {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return 0
+		return 0, 0
 	}
-	width, _, err := term.GetSize(int(f.Fd()))
+	width, height, err := term.GetSize(int(f.Fd()))
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return width
+	return width, height
 }
 
 // fit leaves out columns of a table, in the given order, until its lines are no

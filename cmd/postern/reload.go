@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,7 +41,11 @@ type reloader struct {
 	// owed is a record that could not be written yet; nil where there is none.
 	owed func() error
 	// asked gets a value when somebody wants all files to be read again.
-	asked   <-chan os.Signal
+	asked <-chan os.Signal
+	// questions are those of commands that want that too, and the outcome.
+	questions chan chan<- reloaded
+	// latest is what became of the newest files.
+	latest  atomic.Pointer[reloaded]
 	watcher *watch.Watcher
 	poll    time.Duration
 }
@@ -51,7 +56,12 @@ type reloader struct {
 func newReloader(loader *configs.Loader, c *configs.Config, trail *audit.Trail) *reloader {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGHUP)
-	return &reloader{loader: loader, trail: trail, started: c, current: c, asked: asked, watcher: watch.New(), poll: pollPause}
+	r := &reloader{
+		loader: loader, trail: trail, started: c, current: c, asked: asked, questions: make(chan chan<- reloaded),
+		watcher: watch.New(), poll: pollPause,
+	}
+	r.became(nil)
+	return r
 }
 
 // run looks for changes until the context is done.
@@ -71,11 +81,43 @@ func (r *reloader) run(ctx context.Context) {
 		case <-r.asked:
 			r.loader.Forget()
 			again, done = true, tellReload()
+		case question := <-r.questions:
+			r.loader.Forget()
+			again, done = true, r.answering(ctx, question)
 		case <-r.watcher.Changed():
 		case <-ticker.C:
 		}
 	}
 }
+
+// answering tells a command what becomes of the files, when done is called.
+func (r *reloader) answering(ctx context.Context, question chan<- reloaded) (done func()) {
+	told := tellReload()
+	return func() {
+		told()
+		if ctx.Err() == nil {
+			question <- *r.latest.Load() // which has room for it
+		}
+	}
+}
+
+// ask has all files read again, and returns what became of them.
+func (r *reloader) ask(ctx context.Context) (reloaded, error) {
+	outcome := make(chan reloaded, 1)
+	select {
+	case r.questions <- outcome:
+	case <-ctx.Done():
+		return reloaded{}, errNotReloaded
+	}
+	select {
+	case latest := <-outcome:
+		return latest, nil
+	case <-ctx.Done():
+		return reloaded{}, errNotReloaded
+	}
+}
+
+var errNotReloaded = errors.New("the gateway has not read its files; it ends, or they take too long to read")
 
 // reload goes by the files as they are now, whole or not at all. What has not changed
 // is recorded again only if somebody asked.
@@ -90,6 +132,7 @@ func (r *reloader) reload(ctx context.Context, again bool) {
 		if text := err.Error(); again || text != r.refused {
 			r.refused = text
 			r.record(func() error { return r.trail.PolicyRefused(problemWords(err)) })
+			r.became(problemsOf(err))
 		}
 	case again || r.refused != "" || c.Hash != r.current.Hash:
 		r.refused = ""
@@ -97,7 +140,24 @@ func (r *reloader) reload(ctx context.Context, again bool) {
 		r.record(func() error { return r.trail.PolicyLoaded(c.Hash, len(c.Clients), countRules(c.Clients), waiting) })
 		r.current = c
 		r.server.Replace(c.Set(), trustOf(c))
+		r.became(nil)
 	}
+}
+
+// became notes what became of the newest files, which were refused for problems if
+// there are any.
+func (r *reloader) became(problems configs.Problems) {
+	latest := &reloaded{
+		PID: os.Getpid(), Outcome: outcomeLoaded, Policy: r.current.Hash, Clients: len(r.current.Clients), Rules: countRules(r.current.Clients),
+		NextStart: r.started.NextStart(r.current), Problems: problems,
+	}
+	if len(problems) > 0 {
+		latest.Outcome = outcomeRefused
+	}
+	if r.owed != nil {
+		latest.Unrecorded = "the record could not be written; it is tried again"
+	}
+	r.latest.Store(latest)
 }
 
 // look loads the files, and once more where that takes something away.
@@ -136,13 +196,18 @@ func (r *reloader) record(write func() error) {
 
 // problemWords are what is wrong with the files, each with its place.
 func problemWords(err error) []string {
-	var problems configs.Problems
-	if !errors.As(err, &problems) {
-		return []string{err.Error()}
-	}
+	problems := problemsOf(err)
 	words := make([]string, len(problems))
 	for i, p := range problems {
 		words[i] = p.Brief()
 	}
 	return words
+}
+
+func problemsOf(err error) configs.Problems {
+	var problems configs.Problems
+	if errors.As(err, &problems) {
+		return problems
+	}
+	return configs.Problems{{File: "the files", Message: err.Error(), Remedy: "see that the gateway can find them"}}
 }

@@ -37,9 +37,9 @@ another signal ends them at once.
 
 A change of the clients' files, of certificates or of the revocation list takes
 effect within a second; on a network share, whose changes the kernel does not tell,
-within some seconds. SIGHUP has all files read again at once. They are taken whole
-or not at all: where something is wrong with one, the gateway goes on by those
-before, and says so ("policy refused"). Sessions that are no longer allowed end, and
+within some seconds. SIGHUP and postern reload have all files read again at once.
+They are taken whole or not at all: where something is wrong with one, the gateway
+goes on by those before, and says so ("policy refused"). Sessions that are no longer allowed end, and
 their clients read why; all others go on. Other keys of postern.yaml take effect at
 the next start; "policy loaded" names those that wait for it (next_start).
 
@@ -156,6 +156,11 @@ func (a *app) serveWith(ctx context.Context, r *reloader, leave *leaving, told p
 	if err != nil {
 		return err
 	}
+	g := &running{server: server, door: d, reloader: r, trail: trail, started: time.Now()}
+	deaf, err := g.control(context.WithoutCancel(ctx), a, c.State)
+	if err != nil {
+		return err
+	}
 	// What changed while no gateway ran comes before what it led to.
 	err = trail.TakeNotes()
 	if err == nil {
@@ -165,16 +170,17 @@ func (a *app) serveWith(ctx context.Context, r *reloader, leave *leaving, told p
 		err = trail.GatewayStarted(posture(c, found, held, keys, listeners))
 	}
 	if err != nil {
-		return err
+		return errors.Join(err, deaf())
 	}
 	tell(daemon.SdNotifyReady)
 	// All of it goes on while sessions finish.
 	ctx = context.WithoutCancel(ctx)
 	stops := []func(){
-		startNoting(ctx, trail), a.startKeeping(ctx, d, c.State), beside(ctx, r.run),
+		startNoting(ctx, trail), beside(ctx, r.run),
 		startStatus(ctx, server), startWatchdog(ctx, server, trail), beside(ctx, leave.run),
 	}
 	err = server.Serve(ctx, accepting(listeners)...)
+	err = errors.Join(err, deaf())
 	for _, stop := range stops {
 		stop()
 	}

@@ -60,7 +60,7 @@ func newStatus(a *app) *cobra.Command {
 		Long: `Status shows for each client its last successful backup, how old that is, how long
 the client may be without one (expect in its file), how large it was beside those
 before (the median of 90 days), and how many files it created (+), changed (~) and
-deleted (-).
+deleted (-). Before that it says which gateway runs.
 
 A backup is an rsync push that ended well and was no dry run, or a borg session that
 wrote an archive; a probe, a pull, a check or a compaction is none. For borg the
@@ -69,7 +69,9 @@ size is what was sent to be stored.
 Files that the gateway has refused, so that it goes on by those before, are told on
 standard error.
 
-The exit status is 1 when a client is overdue, so that cron or a monitor can tell.`,
+The exit status is 1 when a client is overdue, so that cron or a monitor can tell. A
+gateway that does not run is told, and changes nothing of that: postern sessions
+fails then.`,
 		Example: `  postern status
   postern status --client laptop
   postern status --json || notify-send "a backup is overdue"`,
@@ -84,7 +86,8 @@ The exit status is 1 when a client is overdue, so that cron or a monitor can tel
 
 func (a *app) backupStatus(dir, only string, now time.Time) error {
 	c, err := a.load()
-	if dir == "" {
+	copied := dir != ""
+	if !copied {
 		a.warnUnloaded(c)
 	}
 	if err != nil {
@@ -98,7 +101,7 @@ func (a *app) backupStatus(dir, only string, now time.Time) error {
 		}
 		clients = []registry.Client{client}
 	}
-	if dir == "" {
+	if !copied {
 		dir = auditFolder(c.State)
 	}
 	backups, err := audit.Backups(dir, now.Add(-statusWindow))
@@ -111,7 +114,11 @@ func (a *app) backupStatus(dir, only string, now time.Time) error {
 		all[i] = statusOf(client, backups[client.Name], now)
 		overdue = overdue || all[i].State == stateOverdue
 	}
-	if err := a.result(all, func(w io.Writer) { printStatus(w, all, widthOf(a.stdout)) }); err != nil {
+	s := overview{Clients: all}
+	if !copied {
+		s.Gateways = a.gateways(c.State)
+	}
+	if err := a.result(s, func(w io.Writer) { s.print(w, widthOf(a.stdout)) }); err != nil {
 		return err
 	}
 	if overdue {
@@ -123,7 +130,7 @@ func (a *app) backupStatus(dir, only string, now time.Time) error {
 // warnUnloaded says so where the newest files were refused by the gateway, also where
 // they cannot be loaded, which nil stands for.
 func (a *app) warnUnloaded(c *configs.Config) {
-	state := configs.StateFolder(a.config)
+	state := configs.StateFolder(a.config, gatewayUser(a.config))
 	if c != nil {
 		state = c.State
 	}

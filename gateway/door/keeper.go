@@ -2,9 +2,11 @@ package door
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"postern/internal/durable"
@@ -14,11 +16,13 @@ import (
 // fail meanwhile.
 const savePause = 10 * time.Second
 
-// Keeper keeps what a door knows in the gateway's state, and does what commands ask
-// for there. It must not be used by two goroutines at once.
+// Keeper keeps what a door knows in the gateway's state. Its methods may be called at
+// once.
 type Keeper struct {
 	door   *Door
 	folder string
+
+	mu sync.Mutex
 	// saved is the count of changes that are in the file, and at when it was
 	// written.
 	saved uint64
@@ -33,34 +37,75 @@ func Keep(d *Door, folder string) (*Keeper, error) {
 	return &Keeper{door: d, folder: folder}, err
 }
 
-// Work does what commands ask for, and saves what has changed unless that was done a
-// moment ago. What fails is tried again by the next call.
+// Work saves what has changed, unless that was done a moment ago. What fails is tried
+// again by the next call.
 func (k *Keeper) Work() error {
-	done, err := k.obey()
-	if since := k.door.config.Now().Sub(k.at); len(done) > 0 || since >= savePause || since < 0 {
-		if saving := k.Save(); saving != nil {
-			return errors.Join(err, saving)
-		}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if since := k.door.config.Now().Sub(k.at); since >= 0 && since < savePause {
+		return nil
 	}
-	for _, path := range done { // not before what they ask for lasts
-		err = errors.Join(err, durable.Remove(path))
-	}
-	return err
+	return k.save()
 }
 
 // Save saves what has changed.
 func (k *Keeper) Save() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.save()
+}
+
+// Lift forgets every penalty that concerns a network: its own, those of the networks
+// in it, and those of the ones around it; all of them where the network is not valid.
+// It returns how many networks had one. That lasts once Lift has returned no error.
+func (k *Keeper) Lift(network netip.Prefix) (lifted int, err error) {
+	lifted = k.door.lift(network)
+	return lifted, k.Save()
+}
+
+// save is for who holds the lock.
+func (k *Keeper) save() error {
 	if k.door.changed() == k.saved {
 		return nil
 	}
 	s, changes := k.door.state()
+	if err := s.write(k.folder); err != nil {
+		return err
+	}
+	k.saved, k.at = changes, s.Saved
+	return nil
+}
+
+// Lift is [Keeper.Lift] for a state folder whose gateway does not run, which the
+// caller sees to. It counts those that are barred.
+func Lift(folder string, network netip.Prefix, now time.Time) (lifted int, err error) {
+	s, err := Read(folder, now)
+	if err != nil {
+		return 0, err
+	}
+	before := len(s.Bars)
+	s.Bars = slices.DeleteFunc(s.Bars, func(b Bar) bool { return concerns(b.Network, network) })
+	if lifted = before - len(s.Bars); lifted == 0 {
+		return 0, nil
+	}
+	s.Saved = now.UTC()
+	return lifted, s.write(folder)
+}
+
+// concerns reports whether a network's penalty is lifted with that of another, or of
+// all where the latter is not valid.
+func concerns(penalised, network netip.Prefix) bool {
+	return !network.IsValid() || penalised.Overlaps(network)
+}
+
+// write puts the state into its folder.
+func (s State) write(folder string) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	if err := durable.Write(filepath.Join(k.folder, stateName), text, 0o600); err != nil {
+	if err := durable.Write(filepath.Join(folder, stateName), text, 0o600); err != nil {
 		return fmt.Errorf("save penalties: %w", err)
 	}
-	k.saved, k.at = changes, s.Saved
 	return nil
 }

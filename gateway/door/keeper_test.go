@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // keep has a door kept in a folder.
@@ -126,88 +124,77 @@ func TestSavesAreRare(t *testing.T) {
 	}
 }
 
-func TestUnban(t *testing.T) {
+func TestLift(t *testing.T) {
 	folder := t.TempDir()
 	p := newPorch(t, Config{})
 	k := p.keep(folder)
-	lift := func(network string) {
+	for _, from := range []string{"192.0.2.7", "192.0.2.8", "198.51.100.1", "2001:db8::1"} {
+		p.bar(from)
+	}
+	work(t, k)
+	lift := func(network string, lifted, left int) {
 		t.Helper()
 		var n netip.Prefix
 		if network != "" {
 			n = netip.MustParsePrefix(network)
 		}
-		if err := Unban(folder, n); err != nil {
-			t.Fatal(err)
-		}
-		work(t, k)
-		if left, err := os.ReadDir(filepath.Join(folder, requestsName)); err != nil || len(left) > 0 {
-			t.Errorf("left: %v, %v", left, err)
+		got, err := k.Lift(n)
+		saved, here := bars(t, folder, p.now), p.Bars()
+		if err != nil || got != lifted || len(saved) != left || here == nil || len(here) != left {
+			t.Errorf("%q: lifted %d, %v; left are %v, saved %v", network, got, err, here, saved)
 		}
 	}
-	for _, from := range []string{"192.0.2.7", "192.0.2.8", "198.51.100.1", "2001:db8::1"} {
-		p.bar(from)
-	}
-	work(t, k)
-	lift("192.0.2.7/32")
+	lift("203.0.113.0/24", 0, 4)
+	lift("192.0.2.7/32", 1, 3)
 	p.in("192.0.2.7")
 	p.out("192.0.2.8")
 	p.out("198.51.100.1")
-	if got := bars(t, folder, p.now); len(got) != 3 {
-		t.Errorf("saved %v", got)
-	}
-	lift("192.0.2.0/24")
+	lift("192.0.2.0/24", 1, 2)
 	p.in("192.0.2.8")
 	p.out("198.51.100.1")
-	lift("2001:db8::1/128") // an address in a barred source
+	lift("2001:db8::1/128", 3, 1) // an address in a barred source, and what is around that
 	p.in("2001:db8::1")
-	lift("")
+	lift("", 1, 0)
 	p.in("198.51.100.1")
-	if got := bars(t, folder, p.now); len(got) != 0 {
-		t.Errorf("saved %v", got)
-	}
 }
 
-// A request that was left while no gateway ran is taken up by the next.
-func TestUnbanWithoutAGateway(t *testing.T) {
+// What is lifted while no gateway runs is lifted for the next one, which knows its
+// friends as before.
+func TestLiftWithoutAGateway(t *testing.T) {
 	folder := t.TempDir()
-	p := newPorch(t, Config{})
-	p.bar("192.0.2.7")
-	work(t, p.keep(folder))
-	if err := Unban(folder, netip.MustParsePrefix("192.0.2.7/32")); err != nil {
-		t.Fatal(err)
-	}
-	next := newPorch(t, Config{})
-	work(t, next.keep(folder))
-	next.in("192.0.2.7")
-}
-
-// What is no request is removed and does nothing.
-func TestWhatIsNoRequest(t *testing.T) {
-	folder := t.TempDir()
-	p := newPorch(t, Config{})
-	k := p.keep(folder)
-	p.bar("192.0.2.7")
-	requests := filepath.Join(folder, requestsName)
-	if err := os.Mkdir(requests, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range map[string]string{"a": "", "b": "{", "c": "{}", "d": `{"network":"nowhere"}`, "e": strings.Repeat(" ", 1<<20), "f": "null", ".g": `{"all":true}`} {
-		if err := os.WriteFile(filepath.Join(requests, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+	lift := func(network netip.Prefix, at time.Time, want int) {
+		t.Helper()
+		if got, err := Lift(folder, network, at); err != nil || got != want {
+			t.Errorf("%s: lifted %d, %v", network, got, err)
 		}
 	}
-	if err := unix.Mkfifo(filepath.Join(requests, "fifo"), 0o600); err != nil {
+	lift(netip.Prefix{}, time.Now(), 0)
+	if _, err := os.Lstat(filepath.Join(folder, stateName)); !os.IsNotExist(err) {
+		t.Errorf("nothing was to be lifted, but: %v", err)
+	}
+	p := newPorch(t, Config{})
+	p.in("192.0.2.77").End(Proved)
+	k := p.keep(folder)
+	p.bar("192.0.2.7")
+	p.bar("192.0.2.8")
+	work(t, k)
+	p.wait(5 * time.Second)
+	lift(netip.MustParsePrefix("192.0.2.7/32"), p.now, 1)
+	if got := bars(t, folder, p.now); len(got) != 1 || got["192.0.2.8/32"] != 10 {
+		t.Errorf("left are %v", got)
+	}
+	next := p.again(folder)
+	next.in("192.0.2.7")
+	next.out("192.0.2.8")
+	for range 4 {
+		next.in("192.0.2.77").End(AuthFail)
+	}
+	next.in("192.0.2.77") // it is known
+	if err := os.WriteFile(filepath.Join(folder, stateName), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("/dev/zero", filepath.Join(requests, "link")); err != nil {
-		t.Fatal(err)
-	}
-	if err := k.Work(); err == nil {
-		t.Error("nothing is wrong")
-	}
-	p.out("192.0.2.7")
-	if left, err := os.ReadDir(requests); err != nil || len(left) != 1 {
-		t.Errorf("left: %v, %v", left, err)
+	if _, err := Lift(folder, netip.Prefix{}, p.now); err == nil {
+		t.Error("a file was changed that cannot be understood")
 	}
 }
 

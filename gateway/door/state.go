@@ -83,21 +83,34 @@ func (d *Door) state() (State, uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.config.Now()
-	s := State{Saved: now.UTC(), Bars: []Bar{}, Known: []Known{}}
-	for network, e := range d.ledger.entries {
-		if left := d.ledger.left(network, e, now); e.barred && left > 0 {
-			s.Bars = append(s.Bars, Bar{network, left.Seconds()})
-		}
-	}
-	slices.SortFunc(s.Bars, func(a, b Bar) int {
-		return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), a.Network.Compare(b.Network))
-	})
+	s := State{Saved: now.UTC(), Bars: d.ledger.bars(now), Known: []Known{}}
 	s.Bars = s.Bars[:min(len(s.Bars), maxSaved)]
 	for network, seen := range d.seen {
 		s.Known = append(s.Known, Known{network, seen.UTC()})
 	}
 	slices.SortFunc(s.Known, func(a, b Known) int { return a.Network.Compare(b.Network) })
 	return s, d.changes
+}
+
+// Bars returns the networks that are barred at this moment, those with the most left
+// first.
+func (d *Door) Bars() []Bar {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ledger.bars(d.config.Now())
+}
+
+func (l *ledger) bars(now time.Time) []Bar {
+	all := []Bar{}
+	for network, e := range l.entries {
+		if left := l.left(network, e, now); e.barred && left > 0 {
+			all = append(all, Bar{network, left.Seconds()})
+		}
+	}
+	slices.SortFunc(all, func(a, b Bar) int {
+		return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), a.Network.Compare(b.Network))
+	})
+	return all
 }
 
 // restore takes up what a gateway before this one saved.
@@ -119,15 +132,21 @@ func (d *Door) restore(s State) {
 	}
 }
 
-// lift forgets every penalty that concerns a network: its own, those of the networks
-// in it, and those of the ones around it. Without a network it is all of them.
-func (d *Door) lift(network netip.Prefix) {
+// lift forgets every penalty that concerns a network, and returns how many networks
+// had one.
+func (d *Door) lift(network netip.Prefix) (lifted int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for other := range d.ledger.entries {
-		if !network.IsValid() || other.Overlaps(network) {
-			delete(d.ledger.entries, other)
-			d.changes++
+	now := d.config.Now()
+	for other, e := range d.ledger.entries {
+		if !concerns(other, network) {
+			continue
 		}
+		if d.ledger.left(other, e, now) > 0 {
+			lifted++
+		}
+		delete(d.ledger.entries, other)
+		d.changes++
 	}
+	return lifted
 }
