@@ -32,7 +32,7 @@ func (s *Server) Alive(ctx context.Context) error {
 		}
 		select {
 		case <-a.turned:
-		case <-s.retirement.begun.reached:
+		case <-s.retirement.shut.reached:
 		case <-ctx.Done():
 			return fmt.Errorf("nobody accepts connections on %s: %w", a.Addr(), ctx.Err())
 		}

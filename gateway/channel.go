@@ -206,6 +206,7 @@ func (s *session) take(req *ssh.Request, serve func()) {
 		s.refuse(req)
 		return
 	}
+	s.busy.reach()
 	s.spawn(func() {
 		defer s.sessions.leave()
 		_ = req.Reply(true, nil)

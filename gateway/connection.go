@@ -39,6 +39,7 @@ const (
 	endBudget   ending = "too many requests that are refused"
 	endPanic    ending = "the gateway had a fault"
 	endStopping ending = "the gateway stops"
+	endUpgraded ending = "the gateway was upgraded"
 	endCrowded  ending = "it gave way to another from its source"
 )
 
@@ -58,6 +59,8 @@ type connection struct {
 	// handlers are the goroutines that the connection must wait for, and
 	// sessions the requests that are being served.
 	handlers, sessions *crew
+	// busy is reached with the first session.
+	busy stage
 
 	// heard counts reads; cut says that there will be no more.
 	heard atomic.Uint64
@@ -116,7 +119,7 @@ func newConnection(s *Server, conn net.Conn) *connection {
 	c := &connection{
 		Conn: conn, server: s, start: s.config.Now(),
 		handlers: newCrew(), sessions: newCrew(),
-		exchanged: newStage(), authenticating: newStage(), closed: newStage(),
+		exchanged: newStage(), authenticating: newStage(), closed: newStage(), busy: newStage(),
 		slots:    make(chan struct{}, s.config.SessionsPerConnection),
 		channels: budget{now: s.config.Now}, requests: budget{now: s.config.Now},
 	}
@@ -240,13 +243,18 @@ func whyDone(ctx context.Context) ending {
 }
 
 // windDown closes the connection when the gateway stops, or when its client is no
-// longer allowed, once its sessions have ended; children that will not end get their
-// time.
+// longer allowed, once its sessions have ended; children that will not end, and clients
+// that are told why, get their time.
 func (c *connection) windDown() {
 	select {
 	case <-c.ctx.Done():
-	case <-c.server.retirement.begun.reached:
-		c.finishWork()
+	case <-c.server.retirement.shut.reached:
+		why := endUpgraded
+		c.awaitWork()
+		if c.server.retirement.begun.isReached() {
+			why = endStopping
+		}
+		c.finishWork(why)
 	}
 	limit := time.NewTimer(3*c.server.config.KillGrace + partingLimit)
 	defer limit.Stop()

@@ -19,7 +19,7 @@ func parting(ctx context.Context) (text string, told bool) {
 	if r, ok := revoked(ctx); ok {
 		return r.Error(), true
 	}
-	if why := whyDone(ctx); ctx.Err() != nil && why == endStopping {
+	if why := whyDone(ctx); ctx.Err() != nil && (why == endStopping || why == endUpgraded) {
 		return string(why) + "; try again later", true
 	}
 	return "", false

@@ -14,14 +14,22 @@ const NoLimit = time.Duration(math.MaxInt64)
 
 // retirement is how long the sessions of a gateway that serves nobody new may go on.
 type retirement struct {
-	// begun is reached when nobody new is served any more.
-	begun stage
+	// shut is reached when nobody is accepted any more, and begun when nobody new
+	// is served either.
+	shut, begun stage
 
 	mu sync.Mutex
 	// until is zero while there is no limit; hurry keeps it.
 	until time.Time
 	hurry *time.Timer
 }
+
+// StepAside has the gateway accept nobody any more, since another one does on the same
+// sockets: [Server.Serve] closes its listeners. Whoever is connected is served as
+// before. A connection ends after its last session, or, where it never had one, when
+// the time to log in is over; after the last connection Serve returns. StepAside does
+// not wait for that.
+func (s *Server) StepAside() { s.retirement.shut.reach() }
 
 // Retire has the gateway serve nobody new: [Server.Serve] closes its listeners,
 // connections without a session end, and requests on the others are refused.
@@ -32,6 +40,7 @@ type retirement struct {
 func (s *Server) Retire(limit time.Duration) {
 	r := &s.retirement
 	r.begun.reach()
+	r.shut.reach()
 	if limit <= 0 {
 		s.Hurry()
 		return
@@ -48,6 +57,7 @@ func (s *Server) Retire(limit time.Duration) {
 // child ends, and it gets its time to leave by itself.
 func (s *Server) Hurry() {
 	s.retirement.begun.reach()
+	s.retirement.shut.reach()
 	s.end()
 }
 
@@ -103,11 +113,23 @@ func (g *grant) stillServing() (leave func(), _ *policy.Refusal) {
 }
 
 // finishWork waits until the sessions have ended, and ends the connection.
-func (c *connection) finishWork() {
+func (c *connection) finishWork(why ending) {
 	select {
 	case <-c.sessions.dismissIdle():
-		c.cancel(endStopping)
+		c.cancel(why)
 	case <-c.ctx.Done():
+	}
+}
+
+// awaitWork waits until there was a session, or until it is time for one.
+func (c *connection) awaitWork() {
+	limit := time.NewTimer(c.server.config.LoginGrace)
+	defer limit.Stop()
+	select {
+	case <-c.busy.reached:
+	case <-c.server.retirement.begun.reached:
+	case <-c.ctx.Done():
+	case <-limit.C:
 	}
 }
 

@@ -131,7 +131,7 @@ func New(config Config) (*Server, error) {
 		algorithms:  modern(),
 		connections: newCrew(),
 		buffers:     sync.Pool{New: func() any { return new([streamBuffer]byte) }},
-		retirement:  retirement{begun: newStage()},
+		retirement:  retirement{shut: newStage(), begun: newStage()},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.config.Door.Expect(s.config.Clients.Load().Sources())
@@ -170,10 +170,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Serve accepts connections until [Server.Retire] or [Server.Hurry] is called, which
-// the end of the context does too, and returns once nothing of it is left: no
-// listener, no child, no goroutine. A listener that somebody else closed is an
-// error, and ends the rest too.
+// Serve accepts connections until [Server.StepAside], [Server.Retire] or [Server.Hurry]
+// is called, which the end of the context does too, and returns once nothing of it is
+// left: no listener, no child, no goroutine. A listener that somebody else closed is
+// an error, and ends the rest too.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	if len(listeners) == 0 {
 		return errors.New("there is no address to listen on")
@@ -193,7 +193,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	over := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() { s.watchExpiry(over) })
-	<-s.retirement.begun.reached
+	<-s.retirement.shut.reached
 	for _, l := range listeners {
 		l.Close()
 	}
@@ -212,16 +212,16 @@ const (
 	maxPause = time.Second
 )
 
-// accept takes connections from one listener until the gateway retires.
+// accept takes connections from one listener until that is shut.
 func (s *Server) accept(l *acceptor) error {
-	retiring := s.retirement.begun
-	for pause := minPause; !retiring.isReached(); {
+	shut := s.retirement.shut
+	for pause := minPause; !shut.isReached(); {
 		conn, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = minPause
 			s.welcome(conn)
-		case retiring.isReached(): // the listener was closed for that
+		case shut.isReached(): // the listener was closed for that
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			l.turn()
 		case errors.Is(err, net.ErrClosed):
@@ -229,7 +229,7 @@ func (s *Server) accept(l *acceptor) error {
 		default:
 			// A record that fails here changes nothing: nothing was accepted.
 			_ = s.config.Trail.ListenerFailed(l.Addr().String(), err)
-			rest(retiring, pause)
+			rest(shut, pause)
 			pause = min(2*pause, maxPause)
 		}
 	}
