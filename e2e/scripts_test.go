@@ -106,7 +106,7 @@ var whole = flag.Bool("whole", false, "leave nothing out at any level")
 // are about SSH or the gateway's own files, where no child is asked for more than a
 // transfer.
 var onlyWhole = named("same/one_gib", "same/many_files", "same/thirty_connections", "same/rekey", "same/borg_paths", "same/key_types",
-	"same/dropbear", "same/plink", "same/paramiko", "same/control_master", "gate/certificates", "gate/whoami", "gate/logins", "gate/admission",
+	"same/dropbear", "same/plink", "same/paramiko", "same/control_master", "gate/certificates", "gate/whoami", "gate/logins", "gate/admission", "gate/client_limits",
 	"gate/nothing_else", "gate/odd_commands", "gate/borg_refused", "gate/changes", "gate/door", "gate/folded", "gate/forged", "gate/full_disk",
 	"gate/drain", "gate/proxied", "gate/reload", "gate/revoked", "gate/sent", "gate/summary", "gate/trail", "gate/two_gateways")
 
