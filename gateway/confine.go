@@ -15,17 +15,6 @@ import (
 	"postern/sandbox"
 )
 
-// What a child may fork. The kernel counts all processes and threads of a user,
-// those of the gateway's other children too, and what else runs as that user.
-const (
-	// freeProcesses is enough for the sessions of a user of the host beside
-	// them, and too little to stop the host.
-	freeProcesses = 1024
-	// childProcesses is what one child may come to: the helper's threads and
-	// the two or three processes of an rsync.
-	childProcesses = 16
-)
-
 // scratch is where a program has its temporary files.
 const scratch = "/tmp"
 
@@ -111,7 +100,7 @@ func (c *child) tell(d policy.Decision) error {
 }
 
 func (s *Server) limitsOf(l policy.Limits) sandbox.Limits {
-	limits := sandbox.Limits{Processes: freeProcesses + childProcesses*uint64(s.children.Load())}
+	limits := sandbox.Limits{Processes: s.processes()}
 	for to, limit := range map[*uint64]policy.Limit{&limits.Files: l.Files, &limits.Memory: l.Memory} {
 		if n, ok := limit.Number(); ok {
 			*to = uint64(n)

@@ -111,6 +111,20 @@ func TestPrepareLeavesRoomForTheOthers(t *testing.T) {
 	}
 }
 
+// A child that forks late has room for all sessions that began in between, and for
+// those of a gateway that this one follows, as far as the host has.
+func TestPrepareLeavesRoomForTheNext(t *testing.T) {
+	room := hostProcesses()
+	if room == 0 || room > kernelNumber("pid_max")/2 {
+		t.Fatalf("half of what this host has for a user are %d processes", room)
+	}
+	c, _ := (&Server{config: Config{Confinement: sandbox.None}, hostProcesses: room}).prepare(allowed(realFolder(t)))
+	defer c.close()
+	if got := c.order.Limits.Processes; got != room {
+		t.Errorf("%d processes, want %d", got, room)
+	}
+}
+
 // A borg asks for the numbers of others, and an rsync for nobody's.
 func TestPrepareNumbersOfProcesses(t *testing.T) {
 	for tool, want := range map[policy.Tool]bool{policy.Borg: true, policy.Rsync: false} {

@@ -97,6 +97,8 @@ type Server struct {
 	buffers sync.Pool
 	// children are those that run.
 	children atomic.Int64
+	// hostProcesses is what [hostProcesses] said.
+	hostProcesses uint64
 	// trusted is what certificates are measured against at the moment, and peers
 	// are the connections of clients.
 	trusted atomic.Pointer[Trust]
@@ -126,12 +128,13 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		config:      config.withDefaults(),
-		hostKeys:    keys,
-		algorithms:  modern(),
-		connections: newCrew(),
-		buffers:     sync.Pool{New: func() any { return new([streamBuffer]byte) }},
-		retirement:  retirement{shut: newStage(), begun: newStage()},
+		config:        config.withDefaults(),
+		hostKeys:      keys,
+		algorithms:    modern(),
+		connections:   newCrew(),
+		hostProcesses: hostProcesses(),
+		buffers:       sync.Pool{New: func() any { return new([streamBuffer]byte) }},
+		retirement:    retirement{shut: newStage(), begun: newStage()},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.config.Door.Expect(s.config.Clients.Load().Sources())
