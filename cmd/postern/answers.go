@@ -46,15 +46,33 @@ func (g *running) control(ctx context.Context, a *app, state string) (stop func(
 	if err != nil {
 		return nil, err
 	}
-	rest := every(ctx, keepPause, func() { _ = g.keeper.Work() })
+	rest := every(ctx, keepPause, func() { _ = g.keep(g.keeper.Work) })
 	return func() error {
 		rest()
 		release, err := holdControl(state, holdTimeEnd)
 		if err == nil {
 			defer release()
 		}
-		return errors.Join(err, server.Close(), g.keeper.Save())
+		return errors.Join(err, server.Close(), g.keepLast(state))
 	}, nil
+}
+
+// keep saves what the door knows, unless the gateway retires: the one that took over
+// from it has the file then.
+func (g *running) keep(save func() error) error {
+	if _, retiring := g.server.Retiring(); retiring {
+		return nil
+	}
+	return save()
+}
+
+// keepLast saves what the door knows when nobody is answered any more, unless another
+// gateway has the file.
+func (g *running) keepLast(state string) error {
+	if _, err := askSoon[gatewayStatus](state, askStatus, nothing{}); !errors.Is(err, control.ErrNone) {
+		return nil
+	}
+	return g.keeper.Save()
 }
 
 // questions are those that it answers.
@@ -69,7 +87,7 @@ func (g *running) questions() []control.Question {
 			if q.All == q.Network.IsValid() {
 				return 0, errors.New("a network is to be named, or all")
 			}
-			return g.keeper.Lift(q.Network)
+			return g.door.Lift(q.Network), g.keep(g.keeper.Save)
 		}),
 	}
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -94,5 +96,40 @@ func TestBans(t *testing.T) {
 	r := runPostern(t, "bans", "--config", config, "--json")
 	if err := json.Unmarshal([]byte(r.stdout), &bars); err != nil || len(bars) != 2 || bars[1].Seconds != 61 {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestDoorOfTwoGateways holds that one which ends beside another leaves it the file.
+func TestDoorOfTwoGateways(t *testing.T) {
+	config := newGatewayFolder(t)
+	state := filepath.Join(filepath.Dir(config), "state")
+	g := &running{door: door.New(door.Config{})}
+	var err error
+	if g.keeper, err = door.Keep(g.door, state); err != nil {
+		t.Fatal(err)
+	}
+	visit, err := g.door.Knock(netip.MustParseAddr("192.0.2.7"), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	visit.End(door.Crash)
+	saved := func() int {
+		t.Helper()
+		if err := g.keepLast(state); err != nil {
+			t.Fatal(err)
+		}
+		s, err := door.Read(state, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(s.Bars)
+	}
+	other := startServing(t, config)
+	if n := saved(); n != 0 {
+		t.Errorf("it saved %d bars beside another gateway", n)
+	}
+	other.end(t, syscall.SIGTERM)
+	if n := saved(); n != 1 {
+		t.Errorf("it saved %d bars", n)
 	}
 }

@@ -55,14 +55,6 @@ func (k *Keeper) Save() error {
 	return k.save()
 }
 
-// Lift forgets every penalty that concerns a network: its own, those of the networks
-// in it, and those of the ones around it; all of them where the network is not valid.
-// It returns how many networks had one. That lasts once Lift has returned no error.
-func (k *Keeper) Lift(network netip.Prefix) (lifted int, err error) {
-	lifted = k.door.lift(network)
-	return lifted, k.Save()
-}
-
 // save is for who holds the lock.
 func (k *Keeper) save() error {
 	if k.door.changed() == k.saved {
@@ -76,7 +68,7 @@ func (k *Keeper) save() error {
 	return nil
 }
 
-// Lift is [Keeper.Lift] for a state folder whose gateway does not run, which the
+// Lift is [Door.Lift] for a state folder whose gateway does not run, which the
 // caller sees to. It counts those that are barred.
 func Lift(folder string, network netip.Prefix, now time.Time) (lifted int, err error) {
 	s, err := Read(folder, now)

@@ -132,9 +132,10 @@ func (d *Door) restore(s State) {
 	}
 }
 
-// lift forgets every penalty that concerns a network, and returns how many networks
-// had one.
-func (d *Door) lift(network netip.Prefix) (lifted int) {
+// Lift forgets every penalty that concerns a network: its own, those of the networks
+// in it, and those of the ones around it; all of them where the network is not valid.
+// It returns how many networks had one. That lasts once a [Keeper] has saved it.
+func (d *Door) Lift(network netip.Prefix) (lifted int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.config.Now()
