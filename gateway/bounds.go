@@ -11,9 +11,11 @@ import (
 	"postern/registry"
 )
 
-// enter counts the connection among those of its client. The error is for the peer,
-// which has done nothing that the door would punish.
+// enter counts the connection among those of its client, until leave is called or it
+// enters again: a peer that could not be let in may go on to another key. The error is
+// for the peer, which has done nothing that the door would punish.
 func (c *connection) enter(key ssh.PublicKey, who Identity) error {
+	c.leave()
 	account, err := c.server.accounts.Enter(c.ctx, who.Client)
 	var denial *registry.Denial
 	if errors.As(err, &denial) {
@@ -21,6 +23,13 @@ func (c *connection) enter(key ssh.PublicKey, who Identity) error {
 	}
 	c.account = account
 	return err
+}
+
+// leave counts the connection off, if it was counted.
+func (c *connection) leave() {
+	if c.account != nil {
+		c.account.Leave()
+	}
 }
 
 // takePlace is the gate of what the client's limits leave at the moment.

@@ -98,6 +98,27 @@ func TestConnectionsOfAClient(t *testing.T) {
 	}
 }
 
+// A connection that could not be let in for want of records was counted once for each
+// of its keys.
+func TestConnectionIsCountedOnce(t *testing.T) {
+	second := newKey(t)
+	w := serve(t, "/bin/true", func(_ *world, all *clients) {
+		(*all)[0].Keys = append((*all)[0].Keys, registry.Key{Public: second.PublicKey()})
+		(*all)[0].Bounds.Connections = policy.LimitOf(1)
+	})
+	w.trail.fail("connection accepted")
+	config := &ssh.ClientConfig{
+		User: "backup", HostKeyCallback: ssh.FixedHostKey(w.host), Auth: []ssh.AuthMethod{ssh.PublicKeys(w.key, second)}, Timeout: patience,
+	}
+	if _, err := ssh.Dial("tcp", w.addr, config); err == nil {
+		t.Fatal("let in without a record")
+	}
+	w.trail.fail("")
+	if _, banner, err := w.dial("backup", w.key); err != nil {
+		t.Errorf("%v, %q", err, banner)
+	}
+}
+
 // day is a span of all days.
 func day(from, to int, text string) registry.Span {
 	return registry.Span{Days: [7]bool{true, true, true, true, true, true, true}, From: from, To: to, Text: text}
@@ -179,7 +200,7 @@ func TestOvertime(t *testing.T) {
 	}
 }
 
-// slow is next to nothing: a transfer at this limit takes longer than any test.
+// slow is next to nothing: one write at this limit takes longer than any test waits.
 func slow() policy.Limit { return policy.LimitOf(1) }
 
 // Data comes through a limit whole, both ways, and what the child says about it.
@@ -263,12 +284,8 @@ func TestThrottledSessionEnds(t *testing.T) {
 				go io.Copy(stdin, zeros{})
 				go io.Copy(io.Discard, out)
 				go io.Copy(io.Discard, complaints)
-				begun := time.Now()
 				end(w, client, s)
-				ended := w.wait("session ended")
-				if took := time.Since(begun); took > 3*time.Second {
-					t.Errorf("it took %s: %v", took, ended)
-				}
+				w.wait("session ended")
 			})
 		}
 	}

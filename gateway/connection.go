@@ -153,9 +153,7 @@ func (c *connection) run() {
 	if introduced {
 		failure = c.handshakeAndServe()
 	}
-	if c.account != nil {
-		c.account.Leave()
-	}
+	c.leave()
 	c.grace.Stop()
 	c.end(c.leaving())
 	c.server.peers.remove(c)
