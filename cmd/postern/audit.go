@@ -259,7 +259,7 @@ const shownHash = 12
 func about(r audit.Record) string {
 	switch {
 	case r.Command != "":
-		return strings.TrimSpace(r.Command+" "+r.File) + " by " + cmp.Or(r.By, "an unknown user")
+		return strings.TrimSpace(r.Command+" "+cmp.Or(r.File, r.Session, r.Client)) + " by " + cmp.Or(r.By, "an unknown user")
 	case len(r.Problems) > 0:
 		return r.Problems[0]
 	case r.Policy != "":

@@ -121,6 +121,9 @@ func exchange(ctx context.Context, conn net.Conn, name string, question []byte, 
 	}
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(r)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("it does not answer; see its log, and whether it was stopped: %w", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -171,6 +171,18 @@ func TestCloseWhileAsked(t *testing.T) {
 	}
 }
 
+// Nobody waits for a gateway for longer than they want to.
+func TestGatewayThatDoesNotAnswer(t *testing.T) {
+	folder := newFolder(t)
+	newGateway(t, folder, 99)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err := Ask[int](ctx, folder, "ever", struct{}{})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "ask the gateway 99: it does not answer") {
+		t.Errorf("%v", err)
+	}
+}
+
 // nobody is a user that is neither root nor the gateway's.
 const nobody = 65534
 
