@@ -2,7 +2,7 @@
 # the machine lacks (Debian and its kin, with Go already there) and does its job.
 
 .DEFAULT_GOAL := build
-.PHONY: build run test bench races siege lint fuzz ci clean
+.PHONY: build run test bench races siege chaos soak lint fuzz ci clean
 
 # How long each fuzz target runs; `make test` runs their seeds alone.
 FUZZTIME ?= 30s
@@ -17,6 +17,12 @@ SESSIONS ?= 1000
 STRANGERS ?= 10000
 ADDRESSES ?= 100
 ROUNDS ?= 300
+
+# How often something is killed at each of the four levels, how long a storm of changes
+# is, and for how long everything goes on at once.
+KILLS ?= 125
+STORMTIME ?= 1m
+SOAKTIME ?= 1h
 
 # How many records the trail has that is measured; a year of an office with 200
 # clients is 10000000, which takes some minutes and 2 GB of memory for the files.
@@ -51,6 +57,14 @@ siege: ## SESSIONS at once, then STRANGERS and floods while a client backs up
 	.ci/packages test
 	POSTERN_E2E_RSYNC_OLD=$(OLD_RSYNC) go test ./e2e -run Siege -parallel 1 -v -timeout 0 -siege-sessions $(SESSIONS) \
 		-siege-strangers $(STRANGERS) -siege-addresses $(ADDRESSES) -siege-rounds $(ROUNDS)
+
+chaos: ## KILLS of gateways, children and clients at each level, and a storm of changes
+	.ci/packages test
+	POSTERN_E2E_RSYNC_OLD=$(OLD_RSYNC) go test ./e2e -run '^(TestKilled|TestStorm)$$' -v -timeout 0 -whole -kills $(KILLS) -storm-time $(STORMTIME)
+
+soak: ## mixed traffic for SOAKTIME, in which the gateway must not grow
+	.ci/packages test
+	POSTERN_E2E_RSYNC_OLD=$(OLD_RSYNC) go test ./e2e -run '^TestSoak$$' -v -timeout 0 -soak-time $(SOAKTIME)
 
 lint: ## gofmt, vet and the linters, as .ci/run does, without the tests
 	.ci/run lint

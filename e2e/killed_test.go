@@ -125,7 +125,7 @@ func newKilled(t *testing.T, level string, random *rand.Rand) *killed {
 		t.Fatal(err)
 	}
 	k := &killed{world: w, t: t, p: w.server.(*postern), random: random, stored: map[string]int{}}
-	k.must("borg", "init", "-e", "none", "nas:"+k.repository())
+	k.must(k.t, "borg", "init", "-e", "none", "nas:"+k.repository())
 	var err error
 	if k.rest, err = k.p.atRest(); err != nil {
 		t.Fatal(err)
@@ -135,15 +135,6 @@ func newKilled(t *testing.T, level string, random *rand.Rand) *killed {
 
 // repository is the one that the borgs of all rounds share.
 func (k *killed) repository() string { return k.path("nas/borg/kept") }
-
-// must runs a command of a client's that must end well.
-func (k *killed) must(name string, args ...string) {
-	k.t.Helper()
-	out, errs, status, err := k.run(name, args...)
-	if err != nil || status != 0 {
-		k.t.Fatalf("%s %q: status %d, %v\n%s%s", name, args, status, err, out, errs)
-	}
-}
 
 // named is the name of what a round stores.
 func (k *killed) named(round int) string { return fmt.Sprintf("round-%03d", round) }
@@ -296,14 +287,14 @@ func (k *killed) repeat(round int) {
 	k.t.Helper()
 	name := k.named(round)
 	folder := name + "-1"
-	k.must("rsync", "-a", "--delete", "src/", "nas:"+folder+"/") // its own temporary files rsync leaves
+	k.must(k.t, "rsync", "-a", "--delete", "src/", "nas:"+folder+"/") // its own temporary files rsync leaves
 	if got := names(k.path("nas/data/" + folder)); !slices.Equal(got, []string{"big", "small"}) {
 		k.t.Errorf("%s holds %q", folder, got)
 	}
 	k.stored[folder]++
 	if round%8 == 0 || round == *kills {
-		k.must("borg", "create", "--lock-wait", "20", "nas:"+k.repository()+"::again-"+name, "src")
-		k.must("borg", "check", "--lock-wait", "20", "nas:"+k.repository())
+		k.must(k.t, "borg", "create", "--lock-wait", "20", "nas:"+k.repository()+"::again-"+name, "src")
+		k.must(k.t, "borg", "check", "--lock-wait", "20", "nas:"+k.repository())
 	}
 	for _, old := range []string{"nas/data/" + name + "-0", "nas/data/" + name + "-1", "nas/borg/" + name, "back-" + name} {
 		if err := os.RemoveAll(k.path(old)); err != nil {

@@ -100,6 +100,7 @@ func (w *world) command(verb string, args ...string) *exec.Cmd {
 	cmd.Dir = "/"
 	// Nothing of the test's environment: what the gateway needs, it has.
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + w.path("outside"), "TMPDIR=" + w.path("tmp")}
+	cmd.Env = append(cmd.Env, w.environment...)
 	return cmd
 }
 

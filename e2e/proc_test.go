@@ -150,16 +150,3 @@ func surplus(before, now []string) []string {
 	}
 	return more
 }
-
-// memory is one amount of /proc/PID/status in bytes, such as VmRSS; 0 when the process
-// is gone.
-func memory(pid int, field string) int {
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	for line := range strings.Lines(string(status)) {
-		if words := strings.Fields(line); len(words) > 1 && words[0] == field+":" {
-			kib, _ := strconv.Atoi(words[1])
-			return kib << 10
-		}
-	}
-	return 0
-}

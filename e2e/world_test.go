@@ -37,8 +37,10 @@ type world struct {
 	config  []string // further lines of postern.yaml, each of them whole
 	folders []string // PATH=FOLDER: what only the server sees at PATH
 	manner
-	binary  string   // postern
-	network *network // of the gateway, if not the test's own
+	binary string // postern
+	// environment is what it has beside what it needs.
+	environment []string
+	network     *network // of the gateway, if not the test's own
 
 	server server
 	hosts  []string               // further blocks of ssh_config
