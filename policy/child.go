@@ -66,12 +66,17 @@ func notForRoot(rule Rule, owner User) *Refusal {
 // hasRoom refuses where the rule's file system has less space than the rule
 // leaves free.
 func (rule Rule) hasRoom(tree Tree) *Refusal {
-	floor, set := rule.MinFree.Number()
-	if !set {
+	if !rule.MinFree.set {
 		return nil
 	}
-	free, known := tree.Free(rule.Path)
-	if known && free >= floor {
+	return rule.LeavesFree(tree.Free(rule.Path))
+}
+
+// LeavesFree refuses where less space is free, in bytes, than the rule leaves, or
+// nobody knows how much is.
+func (rule Rule) LeavesFree(free int64, known bool) *Refusal {
+	floor, set := rule.MinFree.Number()
+	if !set || known && free >= floor {
 		return nil
 	}
 	return &Refusal{Code: "min-free", Status: ExitRefused,

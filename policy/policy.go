@@ -126,12 +126,21 @@ type Rule struct {
 	MungeLinks bool
 	// AppendOnly lets borg add to a repository but not shrink it. Borg only.
 	AppendOnly bool
-	// Quota is the size at which a borg repository stops growing. Borg only.
+	// Quota is the size in bytes at which a borg repository stops growing, and
+	// which the folder of an rsync rule may hold.
 	Quota Limit
+	// MaxFiles is how many files, folders and links Path may hold. Rsync only.
+	MaxFiles Limit
+	// OneWriter has a session that can change something in Path wait until no
+	// other one can in the same folder, above it or below it.
+	OneWriter bool
+	// Wait is for how many seconds at most a session waits for another that
+	// writes; absent leaves the default, and zero does not wait.
+	Wait Limit
 	// RunAs is whom the children of a gateway that runs as root run as.
 	RunAs RunAs
 	// MinFree is the free space of Path's file system below which no session
-	// begins that could write.
+	// begins that could write, and a push of rsync ends.
 	MinFree Limit
 	// Where is the place of the rule in its file, as file:line, for messages.
 	Where string
@@ -276,6 +285,8 @@ type Decision struct {
 	// Writes says that the child may have to change something, and Stores that
 	// the request can add to what is kept: for rsync a push that is no dry run.
 	Writes, Stores bool
+	// Dry says that an rsync only tells what it would do.
+	Dry bool
 	// Limits bounds the child.
 	Limits Limits
 }

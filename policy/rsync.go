@@ -256,7 +256,7 @@ func (r *rsyncRequest) allow(d Decision, options []string) Decision {
 	d.Env = baseEnvironment(r.host)
 	d.Dir = r.rule.Path
 	d.Umask = rsyncUmask
-	d.Stores = r.fills()
+	d.Stores, d.Dry = r.fills(), r.call.has('n')
 	d.Writes = r.call.direction == Push || r.call.hasClass(deletes)
 	return d.runAs(r.host, r.tree)
 }
@@ -277,8 +277,14 @@ func (d Decision) Paths() []string {
 	return d.Args[slices.Index(d.Args, "--")+2:]
 }
 
-// fills reports whether the request can take up room.
-func (r *rsyncRequest) fills() bool { return r.call.direction == Push && !r.call.has('n') }
+// fills reports whether the request can take up room: whether it is a push, no dry
+// run, and none that neither makes nor changes files, by which a client deletes what
+// its source no longer has.
+func (r *rsyncRequest) fills() bool {
+	makes := !r.call.hasOption("--existing") && !r.call.hasOption("--ignore-non-existing")
+	changes := !r.call.hasOption("--ignore-existing") && !r.protects()
+	return r.call.direction == Push && !r.call.has('n') && (makes || changes)
+}
 
 // ruleRefuses is the refusal of what the rule does not grant.
 func (r *rsyncRequest) ruleRefuses(code, what, line string) *Refusal {

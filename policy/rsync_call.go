@@ -203,6 +203,11 @@ func (call rsyncCall) has(letter byte) bool {
 	return strings.IndexByte(string(call.letters), letter) >= 0
 }
 
+// hasOption reports whether a long option was given.
+func (call rsyncCall) hasOption(spelled string) bool {
+	return slices.ContainsFunc(call.options, func(g givenOption) bool { return g.spelled == spelled })
+}
+
 // hasClass reports whether an option of the class was given.
 func (call rsyncCall) hasClass(bit class) bool {
 	for _, g := range call.options {

@@ -68,7 +68,8 @@ func termsOf(rules []Rule) grantTerms {
 		t.appends = t.appends || r.AppendOnly
 		t.reads = t.reads && r.Access.MayRead()
 	}
-	if n, ok := smallestQuota(rules); ok {
+	// What rsync may fill, the gateway watches by the rules of the moment.
+	if n, ok := smallestQuota(rules); ok && rules[0].Tool == Borg {
 		t.quota = LimitOf(n)
 	}
 	return t

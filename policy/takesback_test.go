@@ -18,7 +18,7 @@ func TestTakesBack(t *testing.T) {
 		}
 		return []policy.Rule{r}
 	}
-	quota := func(n int64) func(*policy.Rule) { return func(r *policy.Rule) { r.Quota = policy.LimitOf(n) } }
+	oneWriter := func(r *policy.Rule) { r.OneWriter, r.Wait = true, policy.LimitOf(0) }
 	second := func(r *policy.Rule) { r.Path = k2 }
 	whole := func(r *policy.Rule) { r.Path = "/volume1/Backups" }
 	appendOnly := func(r *policy.Rule) { r.AppendOnly = true }
@@ -52,16 +52,21 @@ func TestTakesBack(t *testing.T) {
 		"no longer munged":           {pull, rsyncRule(munge), rsyncRule(), ""},
 		"seen as /":                  {into, rsyncRule(), rsyncRule(rooted), ""},
 		"too little room":            {push, rsyncRule(), rsyncRule(minFree), "free"},
+		"rsync, a quota":             {push, rsyncRule(), rsyncRule(mayHold(1)), ""},
+		"rsync, a smaller quota":     {push, rsyncRule(mayHold(2<<30), maxFiles(7)), rsyncRule(mayHold(1<<30), maxFiles(1)), ""},
+		"a quota, and less strict":   {push, rsyncRule(noOverwrite), rsyncRule(mayHold(1)), ""},
+		"one writer":                 {push, rsyncRule(), rsyncRule(oneWriter), ""},
+		"borg, one writer":           {"borg serve", borg(), borg(oneWriter), ""},
 		"another user":               {push, rsyncRule(), rsyncRule(runAs), ""},
 		"borg, one more":             {"borg serve", borg(), append(borg(), borg(second)...), ""},
 		"borg, one less":             {"borg serve", append(borg(), borg(second)...), borg(), "no rule is about the whole of " + k2},
 		"borg, append only":          {"borg serve", borg(), borg(appendOnly), "append_only: true"},
 		"borg, one more append only": {"borg serve", borg(), append(borg(), borg(second, appendOnly)...), "append_only: true"},
 		"borg, no longer append":     {"borg serve", borg(appendOnly), borg(), ""},
-		"borg, a quota":              {"borg serve", borg(), borg(quota(1 << 30)), "the quota is smaller"},
-		"borg, a smaller quota":      {"borg serve", borg(quota(2 << 30)), borg(quota(1 << 30)), "the quota is smaller"},
-		"borg, a larger quota":       {"borg serve", borg(quota(1 << 30)), borg(quota(2 << 30)), ""},
-		"borg, no quota":             {"borg serve", borg(quota(1 << 30)), borg(), ""},
+		"borg, a quota":              {"borg serve", borg(), borg(mayHold(1 << 30)), "the quota is smaller"},
+		"borg, a smaller quota":      {"borg serve", borg(mayHold(2 << 30)), borg(mayHold(1 << 30)), "the quota is smaller"},
+		"borg, a larger quota":       {"borg serve", borg(mayHold(1 << 30)), borg(mayHold(2 << 30)), ""},
+		"borg, no quota":             {"borg serve", borg(mayHold(1 << 30)), borg(), ""},
 		"borg, read-only":            {"borg serve", borg(), borg(readOnly), "borg 1 cannot serve"},
 	} {
 		t.Run(name, func(t *testing.T) {
