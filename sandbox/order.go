@@ -115,6 +115,9 @@ type Limits struct {
 	// Files is how many descriptors a process has at most; the default is
 	// 1024.
 	Files uint64
+	// NoData lets nothing be written into any file. Files and folders can be made,
+	// renamed and removed.
+	NoData bool
 	// Processes counts those of the child's user; the default is 1024. In a
 	// user namespace it counts the child's alone. Root has no such limit.
 	Processes uint64

@@ -107,7 +107,11 @@ func limitSelf(l Limits) error {
 // limitProgram sets the limits of a program that the helper may be too large
 // for. Zero is this process, which must then become the program.
 func limitProgram(pid int, l Limits) error {
-	return lowerAll(pid, map[int]uint64{unix.RLIMIT_AS: l.memory(), unix.RLIMIT_NPROC: l.processes()})
+	limits := map[int]uint64{unix.RLIMIT_AS: l.memory(), unix.RLIMIT_NPROC: l.processes()}
+	if l.NoData {
+		limits[unix.RLIMIT_FSIZE] = 0
+	}
+	return lowerAll(pid, limits)
 }
 
 func lowerAll(pid int, limits map[int]uint64) error {

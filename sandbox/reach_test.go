@@ -135,8 +135,8 @@ func renameLoader(t *testing.T, program, name string) {
 // helper are set when the program has started, and before Start returns.
 func TestLimits(t *testing.T) {
 	for _, l := range levels {
-		o := at(t, shell(t, `read go; ulimit -v; ulimit -n; ulimit -c; exec 3<&0; `+strings.Repeat(`read x <&3 | `, 100)+`echo forked`), l)
-		o.Limits = sandbox.Limits{Memory: 1 << 30, Files: 100, Processes: 60}
+		o := at(t, shell(t, `read go; ulimit -v; ulimit -n; ulimit -c; ulimit -f; exec 3<&0; `+strings.Repeat(`read x <&3 | `, 100)+`echo forked`), l)
+		o.Limits = sandbox.Limits{Memory: 1 << 30, Files: 100, Processes: 60, NoData: true}
 		if os.Getuid() == 0 {
 			// A user whose processes nobody else starts, nor an earlier
 			// level: those that init has not reaped count.
@@ -147,7 +147,7 @@ func TestLimits(t *testing.T) {
 		fmt.Fprintln(p.Stdin, "go")
 		out, err := io.ReadAll(p.Stdout)
 		p.Kill()
-		if p.Wait(); string(out) != "1048576\n100\n0\n" || err != nil {
+		if p.Wait(); string(out) != "1048576\n100\n0\n0\n" || err != nil {
 			t.Errorf("%s: %q, %v", l, out, err)
 		}
 	}
