@@ -35,12 +35,15 @@ func rooms() map[string]room {
 			reason: "files become clients and rules; the server never sees their type",
 		},
 		"gateway": {
-			may:    []string{"gateway/door", "gateway/limit", "gateway/proxy", "registry", "policy", "audit", "sandbox"},
+			may:    []string{"gateway/door", "gateway/limit", "gateway/proxy", "gateway/usage", "gateway/writers", "registry", "policy", "audit", "sandbox"},
 			reason: "it is told what to serve, so that a test needs no file and a reload no special case",
 		},
 		"gateway/usage": {
 			may:    []string{"policy"},
 			reason: "it counts files; whose they are, and what follows, is for others",
+		},
+		"gateway/writers": {
+			reason: "it knows folders and who waits for them; why they write there is for others",
 		},
 		"gateway/door": {
 			reason: "it counts connections and failures of addresses; who a peer is, and what is recorded, is for others",
