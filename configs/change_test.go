@@ -45,6 +45,7 @@ func TestAddClient(t *testing.T) {
 			{
 				Tool: policy.Rsync, Path: "/volume1/Back ups/#1: Ünï", Access: "write-only",
 				NoDelete: true, NoOverwrite: true, Rooted: true, MungeLinks: true,
+				Quota: "2TB", MaxFiles: "1000000", OneWriter: true, Wait: "30m",
 			},
 			{Tool: policy.Borg, Path: "/volume1/Backups/laptop.borg", AppendOnly: true, Quota: "500GiB"},
 		},
@@ -75,6 +76,10 @@ allow:
     overwrite: false
     rooted: true
     munge_links: true
+    quota: 2TB
+    max_files: 1000000
+    one_writer: true
+    wait: 30m
   - borg: /volume1/Backups/laptop.borg
     append_only: true
     quota: 500GiB
@@ -124,7 +129,9 @@ func TestAddClientRefuses(t *testing.T) {
 		{"a bad day", ClientSpec{Name: "new", Principals: []string{"x"}, Expires: "soon"}, "neither a day nor an instant"},
 		{"C13 the clients' folder", ClientSpec{Name: "new", Principals: []string{"x"}, Rules: []RuleSpec{{Tool: policy.Rsync, Path: "DIR/clients.d"}}}, "is the folder of the clients' files"},
 		{"a bad access", ClientSpec{Name: "new", Principals: []string{"x"}, Rules: []RuleSpec{{Tool: policy.Rsync, Path: "/srv/x", Access: "rw"}}}, "access cannot be"},
-		{"a key of the other tool", ClientSpec{Name: "new", Principals: []string{"x"}, Rules: []RuleSpec{{Tool: policy.Rsync, Path: "/srv/x", Quota: "1TB"}}}, `unknown key "quota"`},
+		{"a key of the other tool", ClientSpec{Name: "new", Principals: []string{"x"}, Rules: []RuleSpec{{Tool: policy.Borg, Path: "/srv/x", MaxFiles: "7"}}}, `unknown key "max_files"`},
+		{"a number that is none", ClientSpec{Name: "new", Principals: []string{"x"}, Rules: []RuleSpec{{Tool: policy.Rsync, Path: "/srv/x", MaxFiles: "7k"}}}, `max_files must be a whole number, not "7k"`},
+		{"no time to wait", ClientSpec{Name: "new", Principals: []string{"x"}, Rules: []RuleSpec{{Tool: policy.Rsync, Path: "/srv/x", Wait: "ten"}}}, `wait: "ten" is no such time`},
 		{"no tool", ClientSpec{Name: "new", Principals: []string{"x"}, Rules: []RuleSpec{{Path: "/srv/x"}}}, "found an invalid key for this map"},
 		{"more than can be loaded", ClientSpec{Name: "new", Keys: []string{numberedKey(t, 1) + strings.Repeat("x", 1<<20)}}, "larger than 1 MiB"},
 		{"a private key", ClientSpec{Name: "new", Keys: []string{"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjE\n"}}, privateKeyMessage},

@@ -65,10 +65,14 @@ func readClient(s *source, h host) *clientFile {
 		"limits":     c.limits,
 		"allow":      c.allow,
 	}, map[string]string{
-		"rsync":    "put it under allow, as an item: - rsync: PATH",
-		"borg":     "put it under allow, as an item: - borg: PATH",
-		"run_as":   "put it into each rule that it is for, under allow",
-		"min_free": "put it into each rule that it is for, under allow",
+		"rsync":      "put it under allow, as an item: - rsync: PATH",
+		"borg":       "put it under allow, as an item: - borg: PATH",
+		"run_as":     "put it into each rule that it is for, under allow",
+		"min_free":   "put it into each rule that it is for, under allow",
+		"quota":      "put it into each rule that it is for, under allow",
+		"max_files":  "put it into each rule that it is for, under allow",
+		"one_writer": "put it into each rule that it is for, under allow",
+		"wait":       "put it into each rule that it is for, under allow",
 	})
 	if !has(root, "keys") && !has(root, "principals") {
 		s.fault(mark{}, "add keys or principals; to shut a client out, write disabled: true",

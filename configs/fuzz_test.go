@@ -26,12 +26,19 @@ func specKey(k registry.Key) string {
 func specRule(r policy.Rule) RuleSpec {
 	spec := RuleSpec{
 		Tool: r.Tool, Path: r.Path, Access: r.Access.String(), Rooted: r.Rooted, MungeLinks: r.MungeLinks, AppendOnly: r.AppendOnly,
+		OneWriter: r.OneWriter,
 	}
 	if r.Tool == policy.Rsync {
 		spec.NoDelete, spec.NoOverwrite = !r.Delete, !r.Overwrite
 	}
 	if bytes, ok := r.Quota.Number(); ok {
 		spec.Quota = strconv.FormatInt(bytes, 10) + "B"
+	}
+	if files, ok := r.MaxFiles.Number(); ok {
+		spec.MaxFiles = strconv.FormatInt(files, 10)
+	}
+	if seconds, ok := r.Wait.Number(); ok {
+		spec.Wait = strconv.FormatInt(seconds, 10) + "s"
 	}
 	if bytes, ok := r.MinFree.Number(); ok {
 		spec.MinFree = strconv.FormatInt(bytes, 10) + "B"
@@ -108,7 +115,7 @@ func FuzzClientFile(f *testing.F) {
 	f.Add([]byte("keys: ['" + goodKey + " \"a\": b #c \\\\']\nfrom: [0.0.0.0/0]\nallow: [{rsync: '/a b', delete: false}, {borg: \"/x\\u00fc\"}]\n"))
 	f.Add([]byte("{\"keys\": [\"no-touch-required " + securityKey + "\"], \"disabled\": true, expires: 2027-06-30T18:00:00.5+02:00}"))
 	f.Add([]byte("keys: ['" + goodKey + "']\nlimits: {files: 1024, memory: 2GiB}\n" +
-		"allow: [{rsync: /a, run_as: root}, {rsync: /b, run_as: 1000, min_free: 1.5TB}, {borg: /c, run_as: '7:8'}]\n"))
+		"allow: [{rsync: /a, run_as: root}, {rsync: /b, run_as: 1000, min_free: 1.5TB, quota: 1B, max_files: 7}, {borg: /c, run_as: '7:8', one_writer: true, wait: 2h}, {borg: /d, wait: 0s}]\n"))
 	f.Add([]byte("keys: ['" + goodKey + "']\nlimits: {connections: 3, sessions: 2, bandwidth: {out: 1 MB/s}, hours: [Mon-Fri 22:00-06:00, 'sat,sun 00:00-24:00'], after_hours: end, session_time: 90m, idle: 2h}\n"))
 	f.Add([]byte("keys: ['" + goodKey + "']\nlimits: {bandwidth: 50MiB/s, hours: 22:00-06:00}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -167,9 +167,14 @@ allow:
     munge_links: true
     run_as: 1002:100
     min_free: 1B
+    quota: 1B
+    max_files: 1000000
+    one_writer: true
+    wait: 0s
   - borg: /volume1/Backups/laptop.borg
     append_only: true
     quota: 500GiB
+    wait: 24h
   - borg: /volume1/Backups/two.borg
     access: write-only
     quota: 1.5 TB
@@ -215,10 +220,11 @@ limits:
 		Rules: []policy.Rule{
 			{Tool: policy.Rsync, Path: "/volume1/Backups/laptop", Access: policy.ReadWrite, Delete: true, Overwrite: true, Where: file + ":13"},
 			{Tool: policy.Rsync, Path: "/volume1/Backups/Ünï code", Access: policy.ReadOnly, Rooted: true, MungeLinks: true,
-				RunAs: policy.RunAsUser(policy.User{UID: 1002, GID: 100}), MinFree: policy.LimitOf(1), Where: file + ":14"},
-			{Tool: policy.Borg, Path: "/volume1/Backups/laptop.borg", Access: policy.ReadWrite, AppendOnly: true, Quota: policy.LimitOf(500 << 30), Where: file + ":22"},
+				RunAs: policy.RunAsUser(policy.User{UID: 1002, GID: 100}), MinFree: policy.LimitOf(1),
+				Quota: policy.LimitOf(1), MaxFiles: policy.LimitOf(1_000_000), OneWriter: true, Wait: policy.LimitOf(0), Where: file + ":14"},
+			{Tool: policy.Borg, Path: "/volume1/Backups/laptop.borg", Access: policy.ReadWrite, AppendOnly: true, Quota: policy.LimitOf(500 << 30), Wait: policy.LimitOf(86400), Where: file + ":26"},
 			{Tool: policy.Borg, Path: "/volume1/Backups/two.borg", Access: policy.WriteOnly, Quota: policy.LimitOf(1_500_000_000_000),
-				RunAs: policy.RunAsUser(policy.User{UID: 1000, GID: 100}), MinFree: policy.LimitOf(20 << 30), Where: file + ":25"},
+				RunAs: policy.RunAsUser(policy.User{UID: 1000, GID: 100}), MinFree: policy.LimitOf(20 << 30), Where: file + ":30"},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {

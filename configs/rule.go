@@ -2,6 +2,7 @@ package configs
 
 import (
 	"slices"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -37,10 +38,11 @@ func (c *clientFile) rsyncRule(m *ast.MappingNode, at mark) {
 	known["overwrite"] = func(n ast.Node) { c.yes(n, "overwrite", &r.Overwrite) }
 	known["rooted"] = func(n ast.Node) { c.yes(n, "rooted", &r.Rooted) }
 	known["munge_links"] = func(n ast.Node) { c.yes(n, "munge_links", &r.MungeLinks) }
+	known["quota"] = func(n ast.Node) { c.rsyncQuota(n, &r.Quota) }
+	known["max_files"] = func(n ast.Node) { c.maxEntries(n, &r.MaxFiles) }
 	c.mapping(m, known, map[string]string{
 		"limits":      limitsRemedy,
 		"append_only": "remove it: it is for borg rules; delete: false and overwrite: false do that for rsync",
-		"quota":       "remove it: it is for borg rules",
 	})
 	c.client.Rules = append(c.client.Rules, r)
 }
@@ -49,13 +51,14 @@ func (c *clientFile) borgRule(m *ast.MappingNode, at mark) {
 	r := policy.Rule{Tool: policy.Borg, Access: policy.ReadWrite, Where: c.where(at)}
 	known := c.common(&r)
 	known["append_only"] = func(n ast.Node) { c.yes(n, "append_only", &r.AppendOnly) }
-	known["quota"] = func(n ast.Node) { c.quota(n, &r.Quota) }
+	known["quota"] = func(n ast.Node) { c.borgQuota(n, &r.Quota) }
 	c.mapping(m, known, map[string]string{
 		"limits":      limitsRemedy,
 		"delete":      "remove it: it is for rsync rules; append_only: true does that for borg",
 		"overwrite":   "remove it: it is for rsync rules; append_only: true does that for borg",
 		"rooted":      "remove it: it is for rsync rules",
 		"munge_links": "remove it: it is for rsync rules",
+		"max_files":   "remove it: it is for rsync rules; quota bounds what a repository holds",
 	})
 	c.client.Rules = append(c.client.Rules, r)
 }
@@ -67,6 +70,8 @@ func (c *clientFile) common(r *policy.Rule) fields {
 		"access":       func(n ast.Node) { c.access(n, r) },
 		"run_as":       func(n ast.Node) { c.runAs(n, &r.RunAs) },
 		"min_free":     func(n ast.Node) { c.minFree(n, &r.MinFree) },
+		"one_writer":   func(n ast.Node) { c.yes(n, "one_writer", &r.OneWriter) },
+		"wait":         func(n ast.Node) { c.wait(n, &r.Wait) },
 	}
 }
 
@@ -110,7 +115,7 @@ func (c *clientFile) access(n ast.Node, r *policy.Rule) {
 	}
 }
 
-func (c *clientFile) quota(n ast.Node, to *policy.Limit) {
+func (c *clientFile) borgQuota(n ast.Node, to *policy.Limit) {
 	bytes, ok := c.size(n, "quota")
 	switch {
 	case !ok:
@@ -119,6 +124,46 @@ func (c *clientFile) quota(n ast.Node, to *policy.Limit) {
 			"quota: borg takes none below 10MB, and %s is", shown(n))
 	default:
 		*to = policy.LimitOf(bytes)
+	}
+}
+
+func (c *clientFile) rsyncQuota(n ast.Node, to *policy.Limit) {
+	bytes, ok := c.size(n, "quota")
+	switch {
+	case !ok:
+	case bytes == 0:
+		c.fault(markOf(n), "write how much the folder may hold, or access: read-only to let nothing in", "quota: %s is nothing", shown(n))
+	default:
+		*to = policy.LimitOf(bytes)
+	}
+}
+
+// mostEntries is more than the file systems of Linux hold.
+const mostEntries = 1 << 40
+
+func (c *clientFile) maxEntries(n ast.Node, to *policy.Limit) {
+	if files, ok := c.number(n, "max_files", 1, mostEntries); ok {
+		*to = policy.LimitOf(int64(files))
+	}
+}
+
+// longestWait is how long a client may be kept waiting at most.
+const longestWait = 24 * time.Hour
+
+// wait reads how long a session waits for another. Nothing at all is a time here.
+func (c *clientFile) wait(n ast.Node, to *policy.Limit) {
+	const remedy = "write seconds, minutes or hours up to 24h, such as 30m, or 0s to refuse at once"
+	if text, ok := n.(*ast.StringNode); ok && text.Value == "0s" {
+		*to = policy.LimitOf(0)
+		return
+	}
+	t, ok := c.span(n, "wait", "smh", remedy)
+	switch {
+	case !ok:
+	case t > longestWait:
+		c.fault(markOf(n), remedy, "wait: %s is longer than 24h", shown(n))
+	default:
+		*to = policy.LimitOf(int64(t / time.Second))
 	}
 }
 

@@ -107,14 +107,15 @@ func TestClientSample(t *testing.T) {
 		t.Errorf("the examples are not all there: %+v", client)
 	}
 	for _, r := range client.Rules {
-		if _, named := r.RunAs.User(); !named || r.MinFree != policy.LimitOf(20<<30) {
+		if _, named := r.RunAs.User(); !named || r.MinFree != policy.LimitOf(20<<30) || r.Wait != policy.LimitOf(30*60) ||
+			r.Quota != policy.LimitOf(500<<30) || r.Tool == policy.Rsync && r.MaxFiles != policy.LimitOf(1_000_000) {
 			t.Errorf("the examples are not all there: %+v", r)
 		}
 	}
 	keys := []string{
 		"access", "after_hours", "allow", "append_only", "bandwidth", "borg", "connections", "delete", "disabled", "expect", "expires", "files", "from",
-		"hours", "idle", "keys", "limits", "login", "memory", "min_free", "munge_links", "overwrite", "principals", "quota", "rooted", "rsync", "run_as",
-		"session_time", "sessions",
+		"hours", "idle", "keys", "limits", "login", "max_files", "memory", "min_free", "munge_links", "one_writer", "overwrite", "principals", "quota",
+		"rooted", "rsync", "run_as", "session_time", "sessions", "wait",
 	}
 	if got := keysOf(text); !slices.Equal(got, keys) {
 		t.Errorf("keys %q, want %q", got, keys)

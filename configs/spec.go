@@ -48,7 +48,10 @@ type RuleSpec struct {
 	NoDelete, NoOverwrite, Rooted, MungeLinks bool
 	AppendOnly                                bool
 	Quota                                     string
-	RunAs, MinFree                            string
+	// MaxFiles is a whole number, and Wait a time such as 30m.
+	MaxFiles, Wait string
+	OneWriter      bool
+	RunAs, MinFree string
 }
 
 // render returns the file as a person would write it.
@@ -135,6 +138,9 @@ func (r RuleSpec) render(w *yamlWriter) {
 	w.flag(r.MungeLinks, "munge_links", true)
 	w.flag(r.AppendOnly, "append_only", true)
 	w.text("quota", r.Quota)
+	w.number("max_files", r.MaxFiles)
+	w.flag(r.OneWriter, "one_writer", true)
+	w.text("wait", r.Wait)
 	w.text("run_as", r.RunAs)
 	w.text("min_free", r.MinFree)
 }

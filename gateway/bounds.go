@@ -52,6 +52,6 @@ func (c *connection) endOvertime(client registry.Client, now time.Time) {
 
 func (g *grant) endOvertime(client registry.Client, now time.Time) {
 	if over := limit.Over(client, g.since, now); over != nil {
-		g.session.cancel(&revocation{over.Error(), over.Code})
+		g.session.cancel(&revocation{why: over.Error(), code: over.Code})
 	}
 }

@@ -64,7 +64,7 @@ func (s *Server) prepare(d policy.Decision) (*child, policy.Decision) {
 		Least: s.config.Confinement, Most: s.config.Confinement,
 		// A borg asks by their numbers whether those live that hold a lock.
 		HostPIDs: d.Tool == policy.Borg,
-		Limits:   s.limitsOf(d.Limits),
+		Limits:   s.limitsOf(d),
 	}}
 	if d.Tool == policy.Rsync {
 		if err := c.tell(d); err != nil {
@@ -99,9 +99,11 @@ func (c *child) tell(d policy.Decision) error {
 	return nil
 }
 
-func (s *Server) limitsOf(l policy.Limits) sandbox.Limits {
+func (s *Server) limitsOf(d policy.Decision) sandbox.Limits {
 	limits := sandbox.Limits{Processes: s.processes()}
-	for to, limit := range map[*uint64]policy.Limit{&limits.Files: l.Files, &limits.Memory: l.Memory} {
+	// What asks for deletions alone is let in where a folder holds too much.
+	limits.NoData = d.Tool == policy.Rsync && d.Writes && !d.Stores
+	for to, limit := range map[*uint64]policy.Limit{&limits.Files: d.Limits.Files, &limits.Memory: d.Limits.Memory} {
 		if n, ok := limit.Number(); ok {
 			*to = uint64(n)
 		}
@@ -170,7 +172,7 @@ func (c *child) unpack(d policy.Decision) {
 	case err != nil:
 		return
 	case frozen:
-		o.Unpacks = true
+		o.Unpacks, o.Limits.NoData = true, false
 		o.Args = append([]string{o.Program}, o.Args[1:]...)
 	case d.Tool != policy.Borg || !d.Writes || HoldOf(o.Most) != policy.Everything:
 		return

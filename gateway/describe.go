@@ -73,14 +73,18 @@ func terms(rule policy.Rule, host policy.Host) []string {
 		{rule.Rooted, "seen as /"},
 		{rule.MungeLinks, "symbolic links made inert"},
 		{rule.AppendOnly, "append only"},
+		{rule.OneWriter && rule.Access.MayWrite(), "one writer at a time"},
 		{!installed(rule.Tool, host), "not installed on this gateway"},
 	} {
 		if term.holds {
 			words = append(words, term.word)
 		}
 	}
-	if quota, ok := rule.Quota.Number(); ok {
+	if quota, ok := rule.Quota.Number(); ok && rule.Access.MayWrite() {
 		words = append(words, "at most "+humanize.IBytes(uint64(quota)))
+	}
+	if files, ok := rule.MaxFiles.Number(); ok && rule.Access.MayWrite() {
+		words = append(words, fmt.Sprintf("at most %d files", files))
 	}
 	if floor, ok := rule.MinFree.Number(); ok && rule.Access.MayWrite() {
 		words = append(words, "while "+humanize.IBytes(uint64(floor))+" are free")

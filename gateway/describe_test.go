@@ -13,9 +13,9 @@ import (
 func TestDescribe(t *testing.T) {
 	both := policy.Host{Rsync: policy.Program{Path: "/usr/bin/rsync"}, Borg2: policy.Program{Path: "/usr/bin/borg2"}}
 	rules := []policy.Rule{
-		{Tool: policy.Rsync, Path: "/volume1/Backups/laptop", Access: policy.ReadWrite, Delete: true, Overwrite: true},
+		{Tool: policy.Rsync, Path: "/volume1/Backups/laptop", Access: policy.ReadWrite, Delete: true, Overwrite: true, OneWriter: true, MaxFiles: policy.LimitOf(5)},
 		{Tool: policy.Rsync, Path: "/volume1/in\x1b[2Jbox", Access: policy.WriteOnly, Rooted: true, MungeLinks: true},
-		{Tool: policy.Rsync, Path: "/volume1/photos", Access: policy.ReadOnly},
+		{Tool: policy.Rsync, Path: "/volume1/photos", Access: policy.ReadOnly, OneWriter: true, Quota: policy.LimitOf(1 << 40), MaxFiles: policy.LimitOf(5)},
 		{Tool: policy.Borg, Path: "/volume1/laptop.borg", Access: policy.ReadWrite, AppendOnly: true, Quota: policy.LimitOf(500 << 30), MinFree: policy.LimitOf(1 << 30)},
 	}
 	for name, c := range map[string]struct {
@@ -28,7 +28,7 @@ func TestDescribe(t *testing.T) {
 You are client "laptop", with the key SHA256:x.
 There is no shell here. You may use:
 
-  rsync  "/volume1/Backups/laptop"    read-write
+  rsync  "/volume1/Backups/laptop"    read-write, one writer at a time, at most 5 files
   rsync  "/volume1/in\x1b[2Jbox"      write-only, no deleting, no overwriting, seen as /, symbolic links made inert
   rsync  "/volume1/photos"            read-only
   borg   "/volume1/laptop.borg"       read-write, append only, at most 500 GiB, while 1.0 GiB are free

@@ -15,7 +15,9 @@ import (
 type gate func(g *grant) (leave func(), refusal *policy.Refusal)
 
 // gates are all of them, in the order in which they are passed.
-func gates() []gate { return []gate{(*grant).show, (*grant).takePlace, (*grant).stillServing} }
+func gates() []gate {
+	return []gate{(*grant).show, (*grant).takePlace, (*grant).takeTurn, (*grant).fits, (*grant).stillServing}
+}
 
 // pass passes the gates one after the other. The decision becomes a refusal where one
 // is shut. leave may be called more than once.

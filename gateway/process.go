@@ -125,10 +125,16 @@ func (s *session) await(p *sandbox.Process, release func()) ending {
 	if text, told := parting(s.ctx); told {
 		defer s.explain(text)()
 	}
-	if _, ok := revoked(s.ctx); ok {
-		grace = min(grace, revokeGrace)
+	r, ok := revoked(s.ctx)
+	switch {
+	case ok && r.full:
+		// rsync rests for 400 ms before it cleans up (sig_int in main.c).
+		p.End(grace)
+	case ok:
+		hangUp(p, min(grace, revokeGrace))
+	default:
+		hangUp(p, grace)
 	}
-	hangUp(p, grace)
 	return why
 }
 

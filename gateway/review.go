@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -33,6 +34,8 @@ type revocation struct {
 	why string
 	// code names the limit that ended it; empty where none did.
 	code string
+	// full has the child stop at once, and gives it time to clean up.
+	full bool
 }
 
 // Error implements error.
@@ -127,6 +130,9 @@ type grant struct {
 	// of the rules can lead to another one.
 	tree     *remembering
 	decision policy.Decision
+	// rule is the one of an rsync as it is at the moment: what its folder may hold can
+	// change while the session goes on.
+	rule atomic.Pointer[policy.Rule]
 	// home is what relative paths were relative to.
 	home policy.Rule
 	// since is when it was given, and over is reached when the session has ended.
@@ -152,6 +158,8 @@ func (g *grant) review(client registry.Client) {
 	d := decide(client, server.config.Host, g.request, g.tree)
 	if what := d.TakesBack(g.decision); what != "" {
 		g.session.cancel(notAllowed(what))
+	} else if d.Tool == policy.Rsync {
+		g.rule.Store(&d.Rules[0])
 	}
 	g.endOvertime(client, server.config.Now())
 }

@@ -16,6 +16,8 @@ import (
 	"postern/audit"
 	"postern/gateway/door"
 	"postern/gateway/limit"
+	"postern/gateway/usage"
+	"postern/gateway/writers"
 	"postern/policy"
 	"postern/registry"
 	"postern/sandbox"
@@ -113,6 +115,10 @@ type Server struct {
 	retirement retirement
 	// accounts are what clients have of the gateway at the moment.
 	accounts limit.Accounts
+	// turns are those of sessions that write in the same folders, and meter counts what
+	// those hold.
+	turns *writers.Turns
+	meter *usage.Meter
 }
 
 // New returns a gateway, or why the configuration cannot be one.
@@ -135,6 +141,8 @@ func New(config Config) (*Server, error) {
 		hostProcesses: hostProcesses(),
 		buffers:       sync.Pool{New: func() any { return new([streamBuffer]byte) }},
 		retirement:    retirement{shut: newStage(), begun: newStage()},
+		turns:         writers.New(openToRead),
+		meter:         usage.NewMeter(sandbox.OpenPath),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.config.Door.Expect(s.config.Clients.Load().Sources())
@@ -205,6 +213,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.retirement.over()
 	close(over)
 	watching.Wait()
+	s.meter.Close()
 	s.end()
 	return errors.Join(failures...)
 }

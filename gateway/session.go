@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -17,9 +18,10 @@ import (
 func refusalLine(why string) string { return "postern: refused: " + why + "\n" }
 
 // Decide says what becomes of a request of a client on this host, by the file
-// system as it is now.
-func Decide(c registry.Client, host policy.Host, r policy.Request) policy.Decision {
-	return decide(c, host, r, tree{})
+// system as it is now. Where a limit needs it, it counts what the folder holds; the
+// context ends that.
+func Decide(ctx context.Context, c registry.Client, host policy.Host, r policy.Request) policy.Decision {
+	return withRoom(ctx, decide(c, host, r, tree{}))
 }
 
 func decide(c registry.Client, host policy.Host, r policy.Request, t policy.Tree) policy.Decision {
@@ -87,6 +89,9 @@ func (g *grant) decide(command string, input *bufio.Reader) ([]string, policy.De
 	g.request, g.client = request, who.Client
 	g.decision = decide(who.Client, server.config.Host, request, g.tree)
 	g.home = homeOf(who.Client, g.decision.Tool)
+	if g.decision.Tool == policy.Rsync && g.decision.Verdict == policy.Allow {
+		g.rule.Store(&g.decision.Rules[0])
+	}
 	return arguments, g.decision
 }
 

@@ -342,3 +342,17 @@ func BenchmarkByKey(b *testing.B) {
 		}
 	}
 }
+
+// A rule that lets nothing in has no writer.
+func TestOneWriter(t *testing.T) {
+	rule := func(path string, one bool, access policy.Access) policy.Rule {
+		return policy.Rule{Tool: policy.Rsync, Path: path, OneWriter: one, Access: access}
+	}
+	set := mustNew(t,
+		Client{Name: "a", Rules: []policy.Rule{rule("/a", true, policy.ReadWrite), rule("/b", false, policy.ReadWrite)}},
+		Client{Name: "b", Disabled: true, Rules: []policy.Rule{rule("/c", true, policy.ReadOnly), rule("/d", true, policy.WriteOnly)}},
+	)
+	if got := set.OneWriter(); !slices.Equal(got, []string{"/a", "/d"}) {
+		t.Errorf("folders %q", got)
+	}
+}

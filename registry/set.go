@@ -132,6 +132,19 @@ func (s *Set) Sources() iter.Seq[netip.Prefix] {
 	}
 }
 
+// OneWriter is the folders of all rules that let one session write at a time.
+func (s *Set) OneWriter() []string {
+	var folders []string
+	for i := range s.clients {
+		for _, r := range s.clients[i].Rules {
+			if r.OneWriter && r.Access.MayWrite() {
+				folders = append(folders, r.Path)
+			}
+		}
+	}
+	return folders
+}
+
 // Len returns the number of clients.
 func (s *Set) Len() int { return len(s.clients) }
 

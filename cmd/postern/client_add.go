@@ -27,6 +27,8 @@ type addFlags struct {
 	sessions, bandwidth          string
 	hours                        []string
 	runAs, minFree               string
+	maxFiles, wait               string
+	oneWriter                    bool
 	noDelete, noOverwrite        bool
 	rooted, mungeLinks, appendTo bool
 }
@@ -59,7 +61,7 @@ file by hand where rules differ.`,
 	flags.StringArrayVar(&f.borg, "borg", nil, "allow borg in this `folder`; may be repeated")
 	flags.StringVar(&f.access, "access", "", "read-write, read-only or write-only (default read-write)")
 	flags.StringVar(&f.runAs, "run-as", "", "the `user` that children run as: a name, a number, UID:GID or root (default: the folder's owner)")
-	flags.StringVar(&f.minFree, "min-free", "", "begin no session that could write below this `size` of free space, such as 20GiB")
+	flags.StringVar(&f.minFree, "min-free", "", "let no session write below this `size` of free space, such as 20GiB")
 	flags.BoolVar(&f.noDelete, "no-delete", false, "rsync may not delete")
 	flags.BoolVar(&f.noOverwrite, "no-overwrite", false, "rsync may not change files that exist")
 	flags.BoolVar(&f.rooted, "rooted", false, "for rsync, / means the rule's folder")
@@ -68,7 +70,10 @@ file by hand where rules differ.`,
 	flags.StringVar(&f.sessions, "sessions", "", "how `many` sessions the client runs at once at most")
 	flags.StringVar(&f.bandwidth, "bandwidth", "", "the `rate` of the client's data each way at most, such as 50MiB/s")
 	flags.StringArrayVar(&f.hours, "hours", nil, "when sessions may begin, such as 22:00-06:00 or \"mon-fri 22:00-06:00\"; `times` may be repeated")
-	flags.StringVar(&f.quota, "quota", "", "the `size` at which borg repositories stop growing, such as 500GiB")
+	flags.StringVar(&f.quota, "quota", "", "the `size` that a folder of rsync may hold, or at which borg repositories stop growing, such as 500GiB")
+	flags.StringVar(&f.maxFiles, "max-files", "", "the `number` of files and folders that a folder of rsync may hold")
+	flags.BoolVar(&f.oneWriter, "one-writer", false, "let one session write at a time, in the folder, above it and below it")
+	flags.StringVar(&f.wait, "wait", "", "how `long` a session waits for another that writes, such as 30m (default 10m)")
 	a.jsonFlag(cmd)
 	return cmd
 }
@@ -117,7 +122,9 @@ func (f addFlags) spec(name string) (configs.ClientSpec, error) {
 	}{
 		{f.noDelete, "--no-delete", f.rsync, "--rsync"}, {f.noOverwrite, "--no-overwrite", f.rsync, "--rsync"},
 		{f.rooted, "--rooted", f.rsync, "--rsync"}, {f.mungeLinks, "--munge-links", f.rsync, "--rsync"},
-		{f.appendTo, "--append-only", f.borg, "--borg"}, {f.quota != "", "--quota", f.borg, "--borg"},
+		{f.appendTo, "--append-only", f.borg, "--borg"}, {f.quota != "", "--quota", slices.Concat(f.rsync, f.borg), "--rsync or --borg"},
+		{f.maxFiles != "", "--max-files", f.rsync, "--rsync"}, {f.oneWriter, "--one-writer", slices.Concat(f.rsync, f.borg), "--rsync or --borg"},
+		{f.wait != "", "--wait", slices.Concat(f.rsync, f.borg), "--rsync or --borg"},
 		{f.access != "", "--access", slices.Concat(f.rsync, f.borg), "--rsync or --borg"},
 		{f.runAs != "", "--run-as", slices.Concat(f.rsync, f.borg), "--rsync or --borg"},
 		{f.minFree != "", "--min-free", slices.Concat(f.rsync, f.borg), "--rsync or --borg"},
@@ -139,13 +146,14 @@ func (f addFlags) spec(name string) (configs.ClientSpec, error) {
 	for _, path := range f.rsync {
 		spec.Rules = append(spec.Rules, configs.RuleSpec{
 			Tool: policy.Rsync, Path: path, Access: f.access, RunAs: f.runAs, MinFree: f.minFree,
+			Quota: f.quota, MaxFiles: f.maxFiles, OneWriter: f.oneWriter, Wait: f.wait,
 			NoDelete: f.noDelete, NoOverwrite: f.noOverwrite, Rooted: f.rooted, MungeLinks: f.mungeLinks,
 		})
 	}
 	for _, path := range f.borg {
 		spec.Rules = append(spec.Rules, configs.RuleSpec{
 			Tool: policy.Borg, Path: path, Access: f.access, AppendOnly: f.appendTo, Quota: f.quota,
-			RunAs: f.runAs, MinFree: f.minFree,
+			RunAs: f.runAs, MinFree: f.minFree, OneWriter: f.oneWriter, Wait: f.wait,
 		})
 	}
 	return spec, nil

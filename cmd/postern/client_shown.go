@@ -100,6 +100,9 @@ type shownRule struct {
 	MungeLinks bool   `json:"munge_links,omitempty"`
 	AppendOnly bool   `json:"append_only,omitempty"`
 	Quota      *int64 `json:"quota,omitempty"`
+	MaxFiles   *int64 `json:"max_files,omitempty"`
+	OneWriter  bool   `json:"one_writer,omitempty"`
+	Wait       *int64 `json:"wait_seconds,omitempty"`
 	// RunAs is root or UID:GID; empty stands for the owner of the folder.
 	RunAs   string `json:"run_as,omitempty"`
 	MinFree *int64 `json:"min_free,omitempty"`
@@ -140,7 +143,8 @@ func showRule(r policy.Rule) shownRule {
 	s := shownRule{
 		Where: r.Where, Tool: string(r.Tool), Path: r.Path, Access: r.Access.String(),
 		Rooted: r.Rooted, MungeLinks: r.MungeLinks, AppendOnly: r.AppendOnly,
-		Quota: numberOf(r.Quota), MinFree: numberOf(r.MinFree),
+		Quota: numberOf(r.Quota), MinFree: numberOf(r.MinFree), MaxFiles: numberOf(r.MaxFiles),
+		OneWriter: r.OneWriter, Wait: numberOf(r.Wait),
 	}
 	if r.Tool == policy.Rsync {
 		s.Delete, s.Overwrite = &r.Delete, &r.Overwrite
@@ -179,13 +183,19 @@ func (r shownRule) describe() string {
 	for _, f := range []struct {
 		set  bool
 		word string
-	}{{r.Rooted, "rooted"}, {r.MungeLinks, "munge-links"}, {r.AppendOnly, "append-only"}} {
+	}{{r.Rooted, "rooted"}, {r.MungeLinks, "munge-links"}, {r.AppendOnly, "append-only"}, {r.OneWriter, "one-writer"}} {
 		if f.set {
 			words = append(words, f.word)
 		}
 	}
 	if r.Quota != nil {
 		words = append(words, "quota "+bytesInWords(*r.Quota))
+	}
+	if r.MaxFiles != nil {
+		words = append(words, fmt.Sprintf("%d files at most", *r.MaxFiles))
+	}
+	if r.Wait != nil {
+		words = append(words, "waits "+(time.Duration(*r.Wait)*time.Second).String())
 	}
 	if r.RunAs != "" {
 		words = append(words, "as "+r.RunAs)

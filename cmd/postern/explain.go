@@ -122,7 +122,7 @@ func (a *app) explain(ctx context.Context, q question, now time.Time) error {
 		return err
 	}
 	if who != nil {
-		e.decide(*who, host, command, now)
+		e.decide(ctx, *who, host, command, now)
 	}
 	if err := a.result(e, e.print); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -61,7 +62,7 @@ func (e *explained) assume(format string, args ...any) {
 
 // decide fills in what becomes of the command at a time. How much of its other limits
 // the client has used up at that time, only a gateway that runs knows.
-func (e *explained) decide(c registry.Client, host policy.Host, cmd command, now time.Time) {
+func (e *explained) decide(ctx context.Context, c registry.Client, host policy.Host, cmd command, now time.Time) {
 	request, refusal := policy.Parse(cmd.exec)
 	if refusal == nil && request.Secluded() {
 		if cmd.secluded == nil {
@@ -74,7 +75,7 @@ func (e *explained) decide(c registry.Client, host policy.Host, cmd command, now
 		e.refuse(refusal)
 		return
 	}
-	d := gateway.Decide(c, host, request)
+	d := gateway.Decide(ctx, c, host, request)
 	e.Decision, e.Tool, e.Direction = d.Verdict.String(), string(d.Tool), string(d.Direction)
 	for _, r := range d.Rules {
 		e.Rules = append(e.Rules, r.Where+": "+showRule(r).describe())
@@ -87,6 +88,11 @@ func (e *explained) decide(c registry.Client, host policy.Host, cmd command, now
 		e.Program, e.Args, e.Env, e.Dir = d.Program, d.Args, d.Env, d.Dir
 		e.Umask, e.User, e.Limits = fmt.Sprintf("%04o", d.Umask), d.User.String(), showLimits(c)
 		e.Into = ""
+		for _, r := range d.Alters() {
+			if r.OneWriter {
+				e.assume("no other session writes in %s at that time: this one would wait for its end", r.Path)
+			}
+		}
 		if cmd.borg != nil {
 			e.checkRepository(*cmd.borg, d)
 		}
