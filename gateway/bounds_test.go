@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -258,10 +259,11 @@ func TestThrottledSessionEnds(t *testing.T) {
 		bounds registry.Bounds
 		lines  string
 	}{
-		"in":           {registry.Bounds{In: slow()}, `echo started >&2; exec cat > /dev/null`},
-		"out":          {registry.Bounds{Out: slow()}, `echo started >&2; exec cat /dev/zero`},
-		"out, to err":  {registry.Bounds{Out: slow()}, `echo started >&2; exec cat /dev/zero >&2`},
-		"out, ignores": {registry.Bounds{Out: slow()}, `trap '' TERM; echo started >&2; head -c 60000 /dev/zero; while :; do sleep 1; done`},
+		"in":           {registry.Bounds{In: slow()}, `echo $$ >&2; exec cat > /dev/null`},
+		"out":          {registry.Bounds{Out: slow()}, `echo $$ >&2; exec cat /dev/zero`},
+		"out, to err":  {registry.Bounds{Out: slow()}, `echo $$ >&2; exec cat /dev/zero >&2`},
+		"out, is gone": {registry.Bounds{Out: slow()}, `echo $$ >&2; exec head -c 60000 /dev/zero`},
+		"out, ignores": {registry.Bounds{Out: slow()}, `trap '' TERM; echo $$ >&2; head -c 60000 /dev/zero; while :; do sleep 1; done`},
 	} {
 		for how, end := range map[string]func(w *world, client *ssh.Client, s *ssh.Session){
 			"revoked": func(w *world, _ *ssh.Client, _ *ssh.Session) { w.replace() },
@@ -280,7 +282,13 @@ func TestThrottledSessionEnds(t *testing.T) {
 				if err := s.Start(w.push()); err != nil {
 					t.Fatal(err)
 				}
-				readLine(t, complaints)
+				pid, err := strconv.Atoi(strings.TrimSpace(readLine(t, complaints)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if name == "out, is gone" {
+					waitGone(t, pid)
+				}
 				go io.Copy(stdin, zeros{})
 				go io.Copy(io.Discard, out)
 				go io.Copy(io.Discard, complaints)

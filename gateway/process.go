@@ -88,7 +88,7 @@ func signalName(exit sandbox.Exit) string {
 // has ended and all its output is delivered, or the client is gone. heard, which
 // may be nil, listens to what the child is given.
 func (s *session) attend(p *sandbox.Process, input io.Reader, heard *listener, end *audit.End) sandbox.Exit {
-	throttled, release := context.WithCancel(s.ctx)
+	throttled, release := s.throttled()
 	defer release()
 	in := &inlet{server: s.server, to: p.Stdin, carried: &s.carried.in, take: func(n int) int { return s.account.In.Take(throttled, n) }}
 	if heard != nil {
@@ -102,7 +102,7 @@ func (s *session) attend(p *sandbox.Process, input io.Reader, heard *listener, e
 	s.spawn(func() { defer outputs.Done(); streams.carryOut() })
 	s.spawn(func() { defer outputs.Done(); streams.carryComplaints() })
 
-	end.Why = string(s.await(p, release))
+	end.Why = string(s.await(p))
 	streams.childEnded()
 	outputs.Wait()
 	exit := p.Wait()
@@ -110,16 +110,29 @@ func (s *session) attend(p *sandbox.Process, input io.Reader, heard *listener, e
 	return exit
 }
 
-// await returns when the child has ended, and who ended it. Where that was not the
-// child itself, the streams are released from their limits first.
-func (s *session) await(p *sandbox.Process, release func()) ending {
+// throttled is as long as the session's data waits for its limits: until it is
+// released, or somebody other than the child ends the session, also while the last
+// output of the child is still waiting.
+func (s *session) throttled() (ctx context.Context, release func()) {
+	ctx, release = context.WithCancel(s.ctx)
+	s.spawn(func() {
+		defer release()
+		select {
+		case <-s.closed:
+		case <-ctx.Done():
+		}
+	})
+	return ctx, release
+}
+
+// await returns when the child has ended, and who ended it.
+func (s *session) await(p *sandbox.Process) ending {
 	select {
 	case <-p.Done():
 		return endExited
 	case <-s.closed:
 	case <-s.ctx.Done():
 	}
-	release()
 	why := s.whyGone()
 	grace := s.server.config.KillGrace
 	if text, told := parting(s.ctx); told {

@@ -67,7 +67,7 @@ file by hand where rules differ.`,
 	flags.BoolVar(&f.rooted, "rooted", false, "for rsync, / means the rule's folder")
 	flags.BoolVar(&f.mungeLinks, "munge-links", false, "rsync stores symbolic links so that they lead nowhere")
 	flags.BoolVar(&f.appendTo, "append-only", false, "borg may add and not remove")
-	flags.StringVar(&f.sessions, "sessions", "", "how `many` sessions the client runs at once at most")
+	flags.StringVar(&f.sessions, "sessions", "", "the `number` of sessions that the client runs at once at most")
 	flags.StringVar(&f.bandwidth, "bandwidth", "", "the `rate` of the client's data each way at most, such as 50MiB/s")
 	flags.StringArrayVar(&f.hours, "hours", nil, "when sessions may begin, such as 22:00-06:00 or \"mon-fri 22:00-06:00\"; `times` may be repeated")
 	flags.StringVar(&f.quota, "quota", "", "the `size` that a folder of rsync may hold, or at which borg repositories stop growing, such as 500GiB")
