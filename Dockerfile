@@ -7,6 +7,9 @@
 #       -v postern-etc:/etc/postern -v postern-state:/var/lib/postern \
 #       -v /volume1/Backups:/volume1/Backups postern
 #
+# To let backups finish for longer than drain's default of 5 seconds when it stops, set
+# drain in postern.yaml, and --stop-timeout to 15 seconds more.
+#
 # The container's user is 10022, and /volume1/Backups must belong to it; or name
 # another one with --user and give it both volumes.
 
@@ -28,6 +31,7 @@ RUN apt-get update \
 COPY --from=build /postern /usr/local/bin/postern
 USER 10022:10022
 EXPOSE 2222
+STOPSIGNAL SIGTERM
 VOLUME ["/etc/postern", "/var/lib/postern"]
 # Healthy is a gateway that greets: it listens, accepts and speaks SSH.
 HEALTHCHECK --interval=1m --timeout=10s --start-period=10s --retries=3 \

@@ -45,17 +45,27 @@ func (s *session) explain(text string) (done func()) {
 	}
 }
 
-// part waits until the client, whose sessions have ended, has left by itself, for
-// a while: closing before would take from it what it has not read yet. The end of
-// what it can read makes it leave.
+// part waits until the client, whose sessions have ended, has left, for a while:
+// closing before would take from it what it has not read yet. One that does not leave
+// by itself does so at the end of what it can read, and complains of that.
 func (c *connection) part() {
+	if c.leavesWithin(partingLimit / 2) {
+		return
+	}
 	if line, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		_ = line.CloseWrite() // it fails when the client has left
+		c.leavesWithin(partingLimit / 2)
 	}
-	limit := time.NewTimer(partingLimit / 2)
-	defer limit.Stop()
+}
+
+// leavesWithin reports whether the client leaves before the time is over.
+func (c *connection) leavesWithin(limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
 	select {
 	case <-c.closed.reached:
-	case <-limit.C:
+		return true
+	case <-timer.C:
+		return false
 	}
 }

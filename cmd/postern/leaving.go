@@ -54,6 +54,7 @@ func (l *leaving) retire() {
 		_ = l.trail.GatewayDraining(l.why, n, until)
 	}
 	l.server.Retire(l.limit)
+	tell("STATUS=" + activityOf(l.server))
 }
 
 // reason says why the gateway has ended.
