@@ -51,9 +51,9 @@ func TestSessionsAndKill(t *testing.T) {
 	if left := w.server.Sessions(); len(left) != 1 || left[0].Client != "another" {
 		t.Errorf("left are %+v", left)
 	}
-	status, took := concerned.ends(t)
-	if said := concerned.complaints.String(); took > time.Second || status == 0 || said != "postern: ended: by the operator\n" {
-		t.Errorf("status %d after %s, %q", status, took, said)
+	status, _ := concerned.ends(t)
+	if said := concerned.complaints.String(); status == 0 || said != "postern: ended: by the operator\n" {
+		t.Errorf("status %d, %q", status, said)
 	}
 	if ended := w.wait("session ended"); ended["client"] != "laptop" || ended["why"] != "by the operator" || ended["status"] == 0. {
 		t.Errorf("recorded %v", ended)
