@@ -63,3 +63,24 @@ func TestSessionsAndKill(t *testing.T) {
 	}
 	bystander.finishes(t)
 }
+
+// One that waits for its turn is refused, and the one that it waited for goes on.
+func TestKillOfOneThatWaits(t *testing.T) {
+	w, other, below := shared(t)
+	first := w.asks(w.key, w.push())
+	first.reads(t, first.out, "started")
+	second := w.asks(other, below)
+	second.reads(t, second.told, "postern: waiting for another session")
+	killed := w.server.Kill(t.Context(), func(s gateway.Session) bool { return s.Client == "another" })
+	if len(killed) != 1 || len(w.server.Sessions()) != 1 {
+		t.Errorf("killed %+v, and left %+v", killed, w.server.Sessions())
+	}
+	second.reads(t, second.told, "postern: refused: by the operator\n")
+	if status := exitStatus(t, second.Wait()); status != 126 {
+		t.Errorf("status %d", status)
+	}
+	first.stdin.Close()
+	if status := exitStatus(t, first.Wait()); status != 7 {
+		t.Errorf("the first: status %d", status)
+	}
+}
