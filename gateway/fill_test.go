@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"postern/gateway"
 	"postern/policy"
 	"postern/registry"
@@ -110,6 +112,29 @@ func TestQuotaChangesMeanwhile(t *testing.T) {
 		t.Errorf("status %d, %q", status, said)
 	}
 	if ended := w.waitFor("session ended", 2)[1]; ended["code"] != "max-files" {
+		t.Errorf("recorded %v", ended)
+	}
+}
+
+// A disk that gets full ends what fills it, whoever else did that.
+func TestFloorMeanwhile(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to mount")
+	}
+	w := serve(t, script(t, fills), func(w *world, all *clients) {
+		if err := unix.Mount("tmpfs", w.data, "tmpfs", 0, "size=16m"); err != nil {
+			t.Skipf("cannot mount here: %v", err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(w.data, unix.MNT_DETACH) })
+		(*all)[0].Rules[0].MinFree = policy.LimitOf(14 << 20)
+		w.config.KillGrace = patience
+	})
+	s := w.running(w.key)
+	status, _ := s.ends(t)
+	if said := s.complaints.String(); status != 20 || !strings.HasPrefix(said, "postern: ended: "+w.data+" has 13 MiB free, and backups must leave 14 MiB (min_free)") {
+		t.Errorf("status %d, %q", status, said)
+	}
+	if ended := w.wait("session ended"); ended["code"] != "min-free" {
 		t.Errorf("recorded %v", ended)
 	}
 }

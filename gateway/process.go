@@ -135,13 +135,17 @@ func (s *session) await(p *sandbox.Process) ending {
 	}
 	why := s.whyGone()
 	grace := s.server.config.KillGrace
-	if text, told := parting(s.ctx); told {
-		defer s.explain(text)()
+	told := func() {}
+	if text, is := parting(s.ctx); is {
+		told = sync.OnceFunc(s.explain(text))
 	}
+	defer told()
 	r, ok := revoked(s.ctx)
 	switch {
 	case ok && r.full:
-		// rsync rests for 400 ms before it cleans up (sig_int in main.c).
+		// What an rsync says when it is stopped comes after the reason. It rests for
+		// 400 ms then, before it cleans up (sig_int in main.c).
+		told()
 		p.End(grace)
 	case ok:
 		hangUp(p, min(grace, revokeGrace))

@@ -2,8 +2,6 @@ package policy
 
 import (
 	"fmt"
-
-	"github.com/dustin/go-humanize"
 )
 
 // runAs completes an allowed decision with whom its child runs as, or refuses
@@ -79,8 +77,9 @@ func (rule Rule) LeavesFree(free int64, known bool) *Refusal {
 	if !set || known && free >= floor {
 		return nil
 	}
+	has, least := sizes(free, floor)
 	return &Refusal{Code: "min-free", Status: ExitRefused,
-		Message: fmt.Sprintf("%s has %s free, and no backup begins below %s", rule.Path, humanize.IBytes(uint64(max(free, 0))), humanize.IBytes(uint64(floor))),
+		Message: fmt.Sprintf("%s has %s free, and backups must leave %s (min_free)", rule.Path, has, least),
 		Remedy:  "ask the gateway's operator for room, or remove old backups there",
 		Detail:  "min_free in " + rule.Where}
 }

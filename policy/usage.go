@@ -28,14 +28,23 @@ func (rule Rule) Fits(u Usage) *Refusal {
 		return nil
 	}
 	if n, set := rule.Quota.Number(); set && u.Bytes > n {
-		return rule.overfull("quota", fmt.Sprintf("%s holds %s, and its quota is %s",
-			rule.Path, humanize.IBytes(uint64(max(u.Bytes, 0))), humanize.IBytes(uint64(n))), "quota: SIZE")
+		has, most := sizes(u.Bytes, n)
+		return rule.overfull("quota", fmt.Sprintf("%s holds %s, and its quota is %s", rule.Path, has, most), "quota: SIZE")
 	}
 	if n, set := rule.MaxFiles.Number(); set && u.Files > n {
-		return rule.overfull("max-files", fmt.Sprintf("%s holds %d files and folders, and at most %d are allowed",
+		return rule.overfull("max-files", fmt.Sprintf("%s holds %d files and folders, and at most %d are allowed (max_files)",
 			rule.Path, u.Files, n), "max_files: NUMBER")
 	}
 	return nil
+}
+
+// sizes returns two numbers of bytes in words that differ.
+func sizes(a, b int64) (string, string) {
+	x, y := humanize.IBytes(uint64(max(a, 0))), humanize.IBytes(uint64(max(b, 0)))
+	if x == y {
+		return fmt.Sprintf("%d bytes", a), fmt.Sprintf("%d bytes", b)
+	}
+	return x, y
 }
 
 // overfull is the refusal of a folder that holds too much.

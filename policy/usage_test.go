@@ -22,7 +22,8 @@ func TestFits(t *testing.T) {
 	}{
 		"no limit":             {rsyncRule()[0], "", ""},
 		"what it may hold":     {rsyncRule(mayHold(used), maxFiles(100))[0], "", ""},
-		"a byte too many":      {rsyncRule(mayHold(used - 1))[0], "quota", k1 + " holds 3.0 GiB, and its quota is 3.0 GiB"},
+		"a byte too many":      {rsyncRule(mayHold(used - 1))[0], "quota", k1 + " holds 3221225472 bytes, and its quota is 3221225471 bytes"},
+		"twice as much":        {rsyncRule(mayHold(used / 2))[0], "quota", k1 + " holds 3.0 GiB, and its quota is 1.5 GiB"},
 		"a file too many":      {rsyncRule(mayHold(used), maxFiles(99))[0], "max-files", k1 + " holds 100 files and folders, and at most 99 are allowed"},
 		"nothing may be there": {rsyncRule(maxFiles(0))[0], "max-files", "at most 0 are allowed"},
 		"borg counts itself":   {borgRule(mayHold(1)), "", ""},
