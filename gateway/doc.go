@@ -14,6 +14,10 @@
 //   - session.go decides and records that one, process.go runs it, and stream.go
 //     carries its data.
 //
+// Between the decision and the record, gate.go asks whether there is room for the
+// session: by the limits of its client (bounds.go, with the package limit), and by
+// those of its rules (turn.go and fill.go).
+//
 // Beside them, keepalive.go finds out who has gone without a word, budget.go
 // bounds what a peer may ask for in vain, backlog.go keeps a peer from leaving
 // goroutines of the library behind, and retire.go ends all of it.

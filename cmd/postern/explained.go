@@ -40,7 +40,9 @@ type explained struct {
 	// User is the uid and the gid that the program runs as.
 	User   string      `json:"user,omitempty"`
 	Limits shownLimits `json:"limits,omitzero"`
-	Answer string      `json:"answer,omitempty"`
+	// HoursEnd is until when sessions of the client may begin.
+	HoursEnd *time.Time `json:"hours_end,omitempty"`
+	Answer   string     `json:"answer,omitempty"`
 
 	// Code, Reason, Remedy and Detail are why not.
 	Code   string `json:"code,omitempty"`
@@ -96,13 +98,28 @@ func (e *explained) decide(ctx context.Context, c registry.Client, host policy.H
 		if cmd.borg != nil {
 			e.checkRepository(*cmd.borg, d)
 		}
-		if closed := limit.Closed(c, now); closed != nil {
-			e.refuse(closed)
-		}
+		e.limit(c, now)
 	case policy.Answer:
 		e.Answer, e.Into = d.Answer, ""
 	default:
 		e.refuse(d.Refusal)
+	}
+}
+
+// limit fills in what the client's limits make of a session that its rules allow.
+func (e *explained) limit(c registry.Client, now time.Time) {
+	if closed := limit.Closed(c, now); closed != nil {
+		e.refuse(closed)
+		return
+	}
+	if ends, ok := c.Bounds.Hours.Turn(now); ok {
+		e.HoursEnd = &ends
+	}
+	if most, ok := c.Bounds.Connections.Number(); ok {
+		e.assume("the client has fewer than %d other connections then (limits.connections)", most)
+	}
+	if most, ok := c.Bounds.Sessions.Number(); ok {
+		e.assume("the client runs fewer than %d other sessions then (limits.sessions)", most)
 	}
 }
 
@@ -172,6 +189,9 @@ func (e *explained) print(w io.Writer) {
 	row("folder", e.Dir)
 	row("user", e.User)
 	rows = append(rows, e.Limits.rows()...)
+	if e.HoursEnd != nil {
+		row("hours", "until "+e.HoursEnd.Format("Mon 2006-01-02 15:04 MST"))
+	}
 	row("reason", e.Reason)
 	row("detail", e.Detail)
 	row("remedy", e.Remedy)
