@@ -34,7 +34,7 @@ func (p *postern) atRest() (left, error) {
 	files := slices.DeleteFunc(names(p.w.path("gw")), passingFiles.MatchString)
 	own := fmt.Sprintf("state/control/%d.sock", p.pid())
 	files = slices.DeleteFunc(files, func(name string) bool { return name == own })
-	return left{descriptors(p.pid()), files, mountsOf(p.pid()), names("/dev/shm")}, nil
+	return left{descriptors(p.pid()), files, p.mounts(), names("/dev/shm")}, nil
 }
 
 // more tells what there is now that was not there before.
@@ -65,12 +65,12 @@ func names(folder string) []string {
 	return found
 }
 
-// mountsOf lists what a process sees mounted, without what other tests mount.
-func mountsOf(pid int) []string {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
+// mounts lists what the gateway sees mounted of its world.
+func (p *postern) mounts() []string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", p.pid()))
 	var found []string
 	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) > 4 && !strings.Contains(fields[4], "postern-e2e-") {
+		if fields := strings.Fields(line); len(fields) > 4 && strings.Contains(line, p.w.work) {
 			found = append(found, fields[4])
 		}
 	}

@@ -39,6 +39,7 @@ const (
 func TestMain(m *testing.M) {
 	testscript.Main(suite{m}, map[string]func(){
 		"inside":  insideMain,
+		"clocked": clockedMain,
 		"connect": connectMain,
 	})
 }

@@ -129,7 +129,11 @@ func (p *postern) serve() error {
 	}
 	p.cmd.Stderr = write
 	p.log = newJournal(file)
-	if err := p.cmd.Start(); err != nil {
+	start := p.cmd.Start
+	if p.w.clock != nil {
+		start = func() error { return p.w.clock.start(p.cmd) }
+	}
+	if err := start(); err != nil {
 		return fmt.Errorf("postern serve: %w", err)
 	}
 	write.Close()

@@ -41,6 +41,7 @@ type world struct {
 	// environment is what it has beside what it needs.
 	environment []string
 	network     *network // of the gateway, if not the test's own
+	clock       *clock   // what the gateway asks for the time of day, if not the host's
 
 	server server
 	hosts  []string               // further blocks of ssh_config
