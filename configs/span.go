@@ -16,6 +16,10 @@ var spanForm = regexp.MustCompile(`^([1-9][0-9]{0,4})([smhdwy])$`)
 // span reads how long something lasts, in one of the units, or complains. A year
 // is the longest there is.
 func (s *source) span(n ast.Node, key, units, remedy string) (time.Duration, bool) {
+	if _, number := n.(*ast.IntegerNode); number {
+		s.fault(markOf(n), remedy, "%s: %s has no unit", key, shown(n))
+		return 0, false
+	}
 	text, ok := s.word(n, key)
 	if !ok {
 		return 0, false
