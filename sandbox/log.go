@@ -59,6 +59,13 @@ func (r *newRoot) log(o Order) error {
 // logDescriptor is where a child without a root of its own has its log open.
 const logDescriptor = 3
 
+// logEnds is how many descriptors the helper sends for a log.
+const logEnds = 2
+
+// errNoLog is why a child ends before it has read anything: the kernel drops the
+// descriptors that a receiver has no room for, and nobody would read the log.
+var errNoLog = errors.New("the log did not arrive; raise the gateway's limit of open files (LimitNOFILE, ulimit -n)")
+
 // giveLog gives the child and the gateway the log, if the order has one. In a root
 // of its own it is there already. Elsewhere the child gets it open too, for reading
 // and writing, as a descriptor that is negative where there is none: opening a FIFO
@@ -120,7 +127,7 @@ func readReport(report *net.UnixConn, deadline time.Time) (words []byte, files [
 	if err := report.SetReadDeadline(deadline); err != nil {
 		return nil, nil, err
 	}
-	buffer, rights := make([]byte, maxReport), make([]byte, unix.CmsgSpace(2*4))
+	buffer, rights := make([]byte, maxReport), make([]byte, unix.CmsgSpace(logEnds*4))
 	for len(words) < maxReport {
 		n, m, _, _, err := report.ReadMsgUnix(buffer, rights)
 		words = append(words, buffer[:n]...)
@@ -158,7 +165,7 @@ func sentFiles(message []byte) []*os.File {
 
 // takeLog gives the process the ends of its log.
 func (p *Process) takeLog(ends []*os.File) {
-	if len(ends) == 2 {
+	if len(ends) == logEnds {
 		p.Log, p.logEnd = ends[0], ends[1]
 		return
 	}

@@ -130,9 +130,12 @@ func (l *launch) start(self string, o Order, plan plan) (*Process, error) {
 	outR, outW, err2 := l.pipe()
 	errR, errW, err3 := l.pipe()
 	orderR, orderW, err4 := l.pipe()
-	reports, reporter, err5 := l.reports()
-	statusR, statusW, err6 := l.pipe()
-	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
+	statusR, statusW, err5 := l.pipe()
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+		return nil, err
+	}
+	reports, reporter, err := l.reports()
+	if err != nil {
 		return nil, err
 	}
 	defer reports.Close()
@@ -183,9 +186,11 @@ func handOver(o Order, plan plan, order *os.File, reports *net.UnixConn) ([]*os.
 	if err != nil {
 		return files, fmt.Errorf("wait for the helper: %w", err)
 	}
-	words, _ = bytes.CutPrefix(words, []byte{reportLog})
+	words, logged := bytes.CutPrefix(words, []byte{reportLog})
 	words, prepared := bytes.CutPrefix(words, []byte{reportReady})
 	switch {
+	case logged && len(files) != logEnds:
+		return files, errNoLog
 	case len(words) == 0 && prepared:
 		return files, sent
 	case len(words) == 0:
