@@ -16,12 +16,13 @@ import (
 )
 
 // gated is an ssh that stops after some bytes of an upload, until the gate is open:
-// then nobody holds its lock. dd passes on at once what it has read; the gate is a file
-// for flock. rsync waits for ssh itself.
+// then nobody holds its lock. dd passes on at once what it reads, and says how much it
+// was; the gate is a file for flock. rsync waits for ssh itself.
 const gated = `#!/bin/bash
 exec 3<&0
 exec ssh "$@" < <(
-	dd bs=4k iflag=count_bytes count="$STOP" status=none <&3
+	exec 4>&1
+	dd bs=1 count="$STOP" <&3 2>&1 >&4 | grep -q "^$STOP bytes" || exit
 	: >"$HELD"
 	flock -s "$GATE" true
 	exec cat <&3
@@ -32,7 +33,7 @@ const (
 	// crowdFile is the size of what each uploads.
 	crowdFile = 96 << 10
 	// midway is in the midst of it: both processes of the gateway's rsync are at work.
-	midway = 64 << 10
+	midway = 4 << 10
 	// early is before the list of files, behind which the second process is forked.
 	early = 8
 )
