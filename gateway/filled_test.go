@@ -58,3 +58,21 @@ func TestWhatCannotBeCounted(t *testing.T) {
 		}
 	}
 }
+
+func TestCanWatch(t *testing.T) {
+	there := realFolder(t)
+	for _, c := range []struct {
+		rule policy.Rule
+		want bool
+	}{
+		{policy.Rule{Tool: policy.Rsync, Path: "/nonexistent", Access: policy.ReadWrite}, true},
+		{policy.Rule{Tool: policy.Rsync, Path: "/nonexistent", Access: policy.ReadOnly, OneWriter: true}, true},
+		{policy.Rule{Tool: policy.Rsync, Path: "/nonexistent", Access: policy.ReadWrite, OneWriter: true}, false},
+		{policy.Rule{Tool: policy.Rsync, Path: "/nonexistent", Access: policy.ReadWrite, Quota: policy.LimitOf(1)}, false},
+		{policy.Rule{Tool: policy.Rsync, Path: there, Access: policy.ReadWrite, Quota: policy.LimitOf(1), OneWriter: true}, true},
+	} {
+		if err := CanWatch(c.rule); (err == nil) != c.want {
+			t.Errorf("%+v: %v", c.rule, err)
+		}
+	}
+}

@@ -124,6 +124,24 @@ func gaveUp(ctx context.Context) *policy.Refusal {
 	return &policy.Refusal{Code: "gone", Message: string(whyDone(ctx)), Status: policy.ExitRefused}
 }
 
+// CanWatch returns why the gateway cannot hold a rule to the limits of its folder: it
+// must list what it counts, and lock what one session at a time may change.
+func CanWatch(rule policy.Rule) error {
+	alone := rule.OneWriter && rule.Access.MayWrite()
+	if !alone && !rule.Measured() {
+		return nil
+	}
+	folder, err := openToRead(rule.Path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	if !alone {
+		return nil
+	}
+	return writers.Lockable(folder)
+}
+
 // openToRead opens a folder as [sandbox.OpenPath] does, to be listed and locked.
 func openToRead(path string) (*os.File, error) {
 	folder, err := sandbox.OpenPath(path)

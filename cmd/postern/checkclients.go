@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postern/configs"
+	"postern/gateway"
 	"postern/policy"
 	"postern/registry"
 )
@@ -45,7 +46,12 @@ func checkRule(rule policy.Rule, host policy.Host) []finding {
 	case !info.IsDir():
 		return []finding{mistake(rule.Where, rule.Path+" is not a folder", "name a folder")}
 	}
-	return checkChildren(rule, host)
+	all := checkChildren(rule, host)
+	if err := gateway.CanWatch(rule); err != nil {
+		all = append(all, mistake(rule.Where, fmt.Sprintf("the gateway cannot hold %s to the limits of the rule: %v", rule.Path, bare(err)),
+			"let the gateway's user read it, have it on a file system that locks folders (flock), or remove quota, max_files and one_writer"))
+	}
+	return all
 }
 
 // checkParents finds who could put another folder in the place of a rule's. Each

@@ -34,6 +34,20 @@ func take(open func(string) (*os.File, error), locks []lock) (held, error) {
 	return h, nil
 }
 
+// Lockable returns why a folder that is open to be read cannot be locked for one
+// session alone; that somebody has locked it is no reason. For an instant it has the
+// lock.
+func Lockable(folder *os.File) error {
+	err := flock(folder, true)
+	if errors.Is(err, errLocked) {
+		return nil
+	}
+	if err == nil {
+		_ = unix.Flock(int(folder.Fd()), unix.LOCK_UN)
+	}
+	return err
+}
+
 func flock(file *os.File, alone bool) error {
 	how := unix.LOCK_SH
 	if alone {

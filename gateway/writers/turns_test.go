@@ -265,3 +265,32 @@ func TestNoLocks(t *testing.T) {
 	}
 	mustEnter(t, turns, session("second", 0, shared(none)))()
 }
+
+// A folder can be locked whether or not somebody has locked it, and is free afterwards.
+func TestLockable(t *testing.T) {
+	a := folders(t) + "/a"
+	folder, err := os.Open(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	turns := writers.New(os.Open)
+	leave := mustEnter(t, turns, session("first", 0, sole(a)), a)
+	if err := writers.Lockable(folder); err != nil {
+		t.Errorf("one that is locked: %v", err)
+	}
+	leave()
+	if err := writers.Lockable(folder); err != nil {
+		t.Error(err)
+	}
+	mustEnter(t, turns, session("second", 0, sole(a)), a)()
+	reference, err := unix.Open(a, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlockable := os.NewFile(uintptr(reference), a)
+	defer unlockable.Close()
+	if err := writers.Lockable(unlockable); err == nil {
+		t.Error("a file without locks can be locked")
+	}
+}
