@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"crypto/sha256"
 	"iter"
 	"net/netip"
 	"slices"
@@ -13,16 +14,23 @@ import (
 type Set struct {
 	clients    []Client
 	names      map[string]int
-	keys       map[string]*holders
-	principals map[string]*holders
+	keys       map[keyID]holders
+	principals map[string]holders
 }
+
+// keyID stands for a public key. It is the key's SHA-256: there may be a hundred
+// thousand, and keys of RSA are long.
+type keyID [sha256.Size]byte
+
+func idOf(key ssh.PublicKey) keyID { return sha256.Sum256(key.Marshal()) }
 
 // holders are the clients that one key or principal stands for. Either one
 // client holds it under any login name, or each under a login name of its own.
 type holders struct {
+	// first is the holder that came first; byLogin are all of them, where there are
+	// more.
+	first   Place
 	byLogin map[string]Place
-	// first is the holder that came first.
-	first Place
 	// noTouch is whether every holder does without touch.
 	noTouch bool
 }
@@ -31,13 +39,25 @@ type holders struct {
 // would not say which client is meant, or a name occurs twice, the error is of
 // type [Conflicts] and names every case.
 func New(clients []Client) (*Set, error) {
+	own := slices.Clone(clients)
+	for i := range own {
+		own[i] = own[i].clone()
+	}
+	return Share(own)
+}
+
+// Share is [New] for clients that the caller promises never to change any more, nor
+// what their fields refer to: the set uses them as they are, which saves the memory
+// of another hundred thousand.
+func Share(clients []Client) (*Set, error) {
 	b := builder{set: Set{
+		clients:    clients,
 		names:      make(map[string]int, len(clients)),
-		keys:       make(map[string]*holders, len(clients)),
-		principals: make(map[string]*holders),
+		keys:       make(map[keyID]holders, len(clients)),
+		principals: make(map[string]holders),
 	}}
-	for i, c := range clients {
-		b.add(i, c.clone())
+	for i := range clients {
+		b.add(i)
 	}
 	if len(b.conflicts) > 0 {
 		return nil, b.conflicts
@@ -51,52 +71,52 @@ type builder struct {
 	conflicts Conflicts
 }
 
-func (b *builder) add(i int, c Client) {
-	b.set.clients = append(b.set.clients, c)
+func (b *builder) add(i int) {
+	c := &b.set.clients[i]
 	if first, ok := b.set.names[c.Name]; ok {
 		b.conflict(DuplicateName, c.Name, Place{Client: first}, Place{Client: i})
 	} else {
 		b.set.names[c.Name] = i
 	}
 	for j, k := range c.Keys {
-		h := b.hold(b.set.keys, string(k.Public.Marshal()), DuplicateKey, k.Fingerprint(), Place{i, j})
-		h.noTouch = h.noTouch && k.NoTouchRequired
+		id := idOf(k.Public)
+		h, known := b.set.keys[id]
+		noTouch := k.NoTouchRequired && (!known || h.noTouch)
+		if first, clash := b.join(&h, known, Place{i, j}); clash {
+			b.conflict(DuplicateKey, k.Fingerprint(), first, Place{i, j})
+		}
+		h.noTouch = noTouch
+		b.set.keys[id] = h
 	}
 	for j, p := range c.Principals {
-		b.hold(b.set.principals, p, DuplicatePrincipal, p, Place{i, j})
+		h, known := b.set.principals[p]
+		if first, clash := b.join(&h, known, Place{i, j}); clash {
+			b.conflict(DuplicatePrincipal, p, first, Place{i, j})
+		}
+		b.set.principals[p] = h
 	}
 }
 
-// hold notes that the thing under id stands for the client at place, and
-// complains where that client could not be told from one before it.
-func (b *builder) hold(in map[string]*holders, id string, kind Kind, value string, at Place) *holders {
-	h := in[id]
-	if h == nil {
-		h = &holders{byLogin: make(map[string]Place, 1), noTouch: true}
-		in[id] = h
-	}
+// join adds a holder to those that are known, if any are, unless it could not be told
+// from one of them, which it returns then. The empty login name stands for all, so it
+// clashes with any.
+func (b *builder) join(h *holders, known bool, at Place) (first Place, clash bool) {
 	login := b.set.clients[at.Client].Login
-	if first, ok := h.clash(login); ok {
-		b.conflict(kind, value, first, at)
-		return h
-	}
-	if len(h.byLogin) == 0 {
+	if !known {
 		h.first = at
-	}
-	h.byLogin[login] = at
-	return h
-}
-
-// clash returns the holder that a client with the login name could not be told
-// from. The empty login name stands for all, so it clashes with any.
-func (h *holders) clash(login string) (Place, bool) {
-	if len(h.byLogin) == 0 {
 		return Place{}, false
 	}
 	if login == "" {
 		return h.first, true
 	}
-	return h.under(login)
+	if first, clash = b.set.under(*h, login); clash {
+		return first, true
+	}
+	if h.byLogin == nil {
+		h.byLogin = map[string]Place{b.set.clients[h.first.Client].Login: h.first}
+	}
+	h.byLogin[login] = at
+	return Place{}, false
 }
 
 func (b *builder) conflict(kind Kind, value string, first, second Place) {
@@ -162,25 +182,22 @@ func (s *Set) Client(name string) (Client, bool) {
 // is asked before the login name is certain. It identifies nobody: the key was
 // merely offered.
 func (s *Set) Knows(key ssh.PublicKey) (noTouch, ok bool) {
-	h := s.keys[string(key.Marshal())]
-	if h == nil {
-		return false, false
-	}
-	return h.noTouch, true
+	h, ok := s.keys[idOf(key)]
+	return h.noTouch, ok
 }
 
 // ByKey returns the client that the key stands for under the login name. The
 // caller has proof that the key signed. An error is a [*Denial].
 func (s *Set) ByKey(key ssh.PublicKey, login string) (Client, error) {
-	h := s.keys[string(key.Marshal())]
-	if h == nil {
+	h, known := s.keys[idOf(key)]
+	if !known {
 		return Client{}, &Denial{
 			Code:    UnknownKey,
 			Message: "no client has this key",
 			Remedy:  "add the key to a client, or offer another one (ssh -o IdentitiesOnly=yes -i FILE)",
 		}
 	}
-	place, ok := h.under(login)
+	place, ok := s.under(h, login)
 	if !ok {
 		return Client{}, wrongLogin("this key", login)
 	}
@@ -188,11 +205,12 @@ func (s *Set) ByKey(key ssh.PublicKey, login string) (Client, error) {
 }
 
 // under returns the holder for the login name.
-func (h *holders) under(login string) (Place, bool) {
-	if p, ok := h.byLogin[""]; ok {
-		return p, true
-	}
-	if login == "" {
+func (s *Set) under(h holders, login string) (Place, bool) {
+	only := s.clients[h.first.Client].Login
+	switch {
+	case only == "", h.byLogin == nil && login == only:
+		return h.first, true
+	case login == "":
 		return Place{}, false
 	}
 	p, ok := h.byLogin[login]
@@ -206,12 +224,12 @@ func (h *holders) under(login string) (Place, bool) {
 func (s *Set) ByPrincipals(principals []string, login string) (Client, error) {
 	known, found := false, -1
 	for _, name := range principals {
-		h := s.principals[name]
-		if h == nil {
+		h, ok := s.principals[name]
+		if !ok {
 			continue
 		}
 		known = true
-		place, ok := h.under(login)
+		place, ok := s.under(h, login)
 		if !ok {
 			continue
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/policy"
-	"postern/registry"
 )
 
 // question is what explain is asked.
@@ -91,10 +90,7 @@ func (a *app) explain(ctx context.Context, q question, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	set, err := registry.New(c.Clients)
-	if err != nil {
-		return err
-	}
+	set := c.Set()
 	find := findTools
 	if !q.aboutBorg() {
 		find = findRsync
