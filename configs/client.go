@@ -33,7 +33,7 @@ type host struct {
 type clientFile struct {
 	*source
 	host   host
-	client registry.Client
+	client *registry.Client
 	// keysAt and principalsAt are where the client's keys and principals are.
 	keysAt, principalsAt []mark
 	// paths are the folders that were named already, by tool.
@@ -44,8 +44,7 @@ type clientFile struct {
 // was nothing to complain about.
 func readClient(s *source, h host) *clientFile {
 	c := &clientFile{source: s, host: h, paths: map[string]mark{}}
-	c.client.Name = strings.TrimSuffix(filepath.Base(s.name), clientSuffix)
-	c.client.Where = s.name
+	c.client = &registry.Client{Name: nameOf(s.name), Where: s.name}
 	if !clientName.MatchString(c.client.Name) {
 		s.fault(mark{}, clientNameRemedy,
 			"%q is not the name of a client", c.client.Name)
@@ -79,6 +78,26 @@ func readClient(s *source, h host) *clientFile {
 			"the client has neither \"keys\" nor \"principals\"")
 	}
 	return c
+}
+
+// nameOf is the name of the client whose file is at the path.
+func nameOf(path string) string { return strings.TrimSuffix(filepath.Base(path), clientSuffix) }
+
+// settle lets go of what is of use only while the file is read, and of its text: there
+// may be a hundred thousand of them.
+func (c *clientFile) settle() { c.paths, c.host, c.text = nil, host{}, "" }
+
+// recall has the file complain to the report, and show its text again.
+func (c *clientFile) recall(r *report) {
+	c.report = r
+	if c.text != "" {
+		return
+	}
+	if data, _, ok := readFile(c.name, new(report)); ok {
+		if s, ok := newSource(c.name, data, new(report)); ok {
+			c.text = s.text
+		}
+	}
 }
 
 func (c *clientFile) keys(n ast.Node) {

@@ -74,7 +74,7 @@ type Config struct {
 	// Drain is how long sessions may go on when the gateway is told to stop; zero
 	// ends them at once.
 	Drain time.Duration
-	// Clients are ordered by name.
+	// Clients are ordered by name. They are the set's too, and must not be changed.
 	Clients []registry.Client
 	// Hash names the content of all files, as hexadecimal SHA-256.
 	Hash string
@@ -89,6 +89,13 @@ type Config struct {
 
 // Set returns the clients, indexed.
 func (c *Config) Set() *registry.Set { return c.set }
+
+// WithoutClients returns a copy for whom the rest is enough, and who keeps it for long.
+func (c *Config) WithoutClients() *Config {
+	rest := *c
+	rest.Clients, rest.set = nil, nil
+	return &rest
+}
 
 // Folders returns the folders that the files are in.
 func (c *Config) Folders() []string {

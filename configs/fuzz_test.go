@@ -91,7 +91,7 @@ func readAlone(data []byte) (registry.Client, Problems) {
 	for i := range c.client.Rules {
 		c.client.Rules[i].Where = ""
 	}
-	return c.client, r.problems
+	return *c.client, r.problems
 }
 
 // FuzzClientFile holds that no file makes the reader panic, that each problem

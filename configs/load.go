@@ -6,10 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -77,7 +77,7 @@ type options struct {
 // loader is a load in progress.
 type loader struct {
 	options
-	report    report
+	report    *report // known files keep it, and must not keep the rest
 	guard     *guard
 	protected *protected
 	config    *Config
@@ -91,6 +91,8 @@ type loader struct {
 	files []*clientFile
 	read  map[string]*reading
 	fresh int
+	// before are those that were known and are read and judged again.
+	before map[string]*reading
 }
 
 func load(path string, o options) (*Config, error) {
@@ -111,25 +113,22 @@ func newLoad(path string, o options) (*loader, error) {
 	}
 	l := &loader{
 		options: o, path: absolute, protected: newProtected(),
-		hash: contentHash{}, read: make(map[string]*reading, len(o.known)),
-		files: make([]*clientFile, 0, len(o.known)),
+		report: new(report), hash: contentHash{},
 	}
-	l.guard = newGuard(o.uid, &l.report)
+	l.guard = newGuard(o.uid, l.report)
 	return l, nil
 }
 
 // result is what the files say together.
 func (l *loader) result() (*Config, error) {
 	if l.config != nil {
+		l.gather()
 		l.conflicts()
 	}
 	if err := l.report.err(); err != nil {
 		return nil, err
 	}
-	for path, r := range l.read {
-		l.hash[path] = r.sum
-	}
-	l.config.Hash = l.hash.sum()
+	l.config.Hash = l.sum()
 	l.config.uid = l.uid
 	return l.config, nil
 }
@@ -141,7 +140,7 @@ func (l *loader) source(path string) (*source, bool) {
 		return nil, false
 	}
 	l.hash.add(path, data)
-	return newSource(path, data, &l.report)
+	return newSource(path, data, l.report)
 }
 
 // gateway reads the gateway's own file and the revocation list.
@@ -204,16 +203,61 @@ func (l *loader) readClients() {
 	if l.config == nil || l.config.ClientsDir == "" {
 		return
 	}
-	h := host{zone: l.zone, borg2: l.flawed || l.config.Programs.Borg2 != "", users: l.users, protected: l.protected}
+	l.read = make(map[string]*reading, len(l.known))
+	l.files = make([]*clientFile, 0, len(l.known))
+	h := l.host()
 	for _, path := range l.clientFiles() {
 		if f := l.client(path, h); f != nil {
 			l.files = append(l.files, f)
 		}
 	}
 	slices.SortFunc(l.files, func(a, b *clientFile) int { return cmp.Compare(a.client.Name, b.client.Name) })
+}
+
+// readChanged is readClients where all but the files at these paths are as they were,
+// which is so for each of those before.
+func (l *loader) readChanged(before []*clientFile, paths []string) {
+	if !l.guard.folder(l.config.ClientsDir) {
+		return
+	}
+	l.read, l.files = maps.Clone(l.known), slices.Clone(before)
+	h := l.host()
+	for _, path := range paths {
+		if filepath.Dir(path) == l.config.ClientsDir {
+			l.readAgain(path, h)
+		}
+	}
+}
+
+// readAgain puts a file in the place of what was known of it, if it is there and a
+// client's.
+func (l *loader) readAgain(path string, h host) {
+	at, found := slices.BinarySearchFunc(l.files, path, func(f *clientFile, path string) int {
+		return cmp.Compare(f.client.Name, nameOf(path))
+	})
+	if found && l.files[at].name == path {
+		l.files = slices.Delete(l.files, at, at+1)
+		delete(l.read, path)
+	}
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) || !l.isClientFile(filepath.Split(path)) {
+		return
+	}
+	if f := l.client(path, h); f != nil {
+		l.files = slices.Insert(l.files, at, f)
+	}
+}
+
+// host is what the files of clients are judged against.
+func (l *loader) host() host {
+	return host{zone: l.zone, borg2: l.flawed || l.config.Programs.Borg2 != "", users: l.users, protected: l.protected}
+}
+
+// gather makes the configuration's clients of the files.
+func (l *loader) gather() {
 	l.config.Clients = make([]registry.Client, len(l.files))
 	for i, f := range l.files {
-		l.config.Clients[i] = f.client
+		l.config.Clients[i] = *f.client
+		f.client = &l.config.Clients[i] // one is enough
 	}
 }
 
@@ -226,7 +270,8 @@ func (l *loader) client(path string, h host) *clientFile {
 	at, there := stampOf(path)
 	known, ok := l.known[path]
 	if ok && there && known.stamp == at && known.settled {
-		return l.knownClient(path, known)
+		l.read[path] = known
+		return known.file
 	}
 	faults := len(l.report.problems)
 	data, readable := l.guard.read(path)
@@ -236,26 +281,21 @@ func (l *loader) client(path string, h host) *clientFile {
 	now := &reading{stamp: at, settled: at.settledAt(l.now()), sum: sha256.Sum256(data)}
 	if ok && known.sum == now.sum && len(l.report.problems) == faults {
 		now.file = known.file
-		return l.knownClient(path, now)
+		l.read[path] = now
+		return now.file
 	}
 	l.fresh++
-	s, ok := newSource(path, data, &l.report)
+	s, ok := newSource(path, data, l.report)
 	if !ok {
 		return nil
 	}
 	now.file = readClient(s, h)
 	if there && len(l.report.problems) == faults {
-		now.file.paths, now.file.host = nil, host{} // of use while it is read
+		now.file.settle()
+		now.file = l.kept(path, now)
 		l.read[path] = now
 	}
 	return now.file
-}
-
-// knownClient returns a file that has not changed.
-func (l *loader) knownClient(path string, r *reading) *clientFile {
-	r.file.report = &l.report
-	l.read[path] = r
-	return r.file
 }
 
 func (l *loader) addedClient(h host) *clientFile {
@@ -263,7 +303,7 @@ func (l *loader) addedClient(h host) *clientFile {
 		l.report.tooLarge(l.added)
 		return nil
 	}
-	if s, ok := newSource(l.added, l.addedData, &l.report); ok {
+	if s, ok := newSource(l.added, l.addedData, l.report); ok {
 		return readClient(s, h)
 	}
 	return nil
@@ -312,7 +352,7 @@ func (l *loader) isClientFile(folder, name string) bool {
 // conflicts complains about keys and principals that do not say which client is
 // meant.
 func (l *loader) conflicts() {
-	set, err := registry.New(l.config.Clients)
+	set, err := registry.Share(l.config.Clients)
 	l.config.set = set
 	var found registry.Conflicts
 	if !errors.As(err, &found) {
@@ -320,6 +360,7 @@ func (l *loader) conflicts() {
 	}
 	for _, c := range found {
 		first, second := l.files[c.First.Client], l.files[c.Second.Client]
+		second.recall(l.report)
 		at, remedy := second.markOfConflict(c.Kind, c.Second), "keep one"
 		if first != second {
 			remedy = fmt.Sprintf("remove it here or from %s, or give both clients a login of their own",
@@ -345,13 +386,20 @@ type contentHash map[string][sha256.Size]byte
 
 func (h contentHash) add(path string, data []byte) { h[path] = sha256.Sum256(data) }
 
-// sum returns one hash of them all, which changes with any content or path.
-func (h contentHash) sum() string {
-	lines := make([]string, 0, len(h))
-	for path, sum := range h {
-		lines = append(lines, hex.EncodeToString(sum[:])+" "+strconv.Quote(path))
+// sum returns one hash of all files, which changes with any content or path.
+func (l *loader) sum() string {
+	all := sha256.New()
+	add := func(path string, sum [sha256.Size]byte) {
+		all.Write(sum[:])
+		all.Write([]byte(path + "\n"))
 	}
-	slices.Sort(lines)
-	all := sha256.Sum256([]byte(strings.Join(lines, "\n")))
-	return hex.EncodeToString(all[:])
+	for _, path := range slices.Sorted(maps.Keys(l.hash)) {
+		add(path, l.hash[path])
+	}
+	for _, f := range l.files {
+		if r := l.read[f.name]; r != nil { // not so for one that is being added
+			add(f.name, r.sum)
+		}
+	}
+	return hex.EncodeToString(all.Sum(nil))
 }

@@ -37,9 +37,9 @@ func BenchmarkLoader(b *testing.B) {
 	w := newWorld(b)
 	w.many(clients)
 	l := w.later()
-	load := func(b *testing.B) {
+	load := func(b *testing.B, told ...string) {
 		before := spent(b)
-		if _, err := l.Load(); err != nil {
+		if _, err := l.load(told); err != nil {
 			b.Fatal(err)
 		}
 		// On a machine that is busy otherwise this tells more than the clock.
@@ -56,6 +56,13 @@ func BenchmarkLoader(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			w.nth(17, i%2 == 0)
 			load(b)
+		}
+	})
+	b.Run("one told", func(b *testing.B) {
+		load(b)
+		for i := 0; b.Loop(); i++ {
+			w.nth(17, i%2 == 0)
+			load(b, w.path("clients.d/"+nthName(17)+".yaml"))
 		}
 	})
 	b.Run("none changed", func(b *testing.B) {

@@ -1,7 +1,11 @@
 package configs
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -119,5 +123,82 @@ func TestLoaderProtectsWhatRuns(t *testing.T) {
 	w.client("laptop", "principals: [a]\nallow: [{rsync: "+w.path("state")+"}]\n")
 	if _, err := l.Load(); err == nil || !strings.Contains(err.Error(), "the gateway's state") {
 		t.Errorf("a rule for the state that is in use: %v", err)
+	}
+}
+
+// A loader that is told which files have changed comes to what one that looks at all
+// of them comes to, whatever happened, and also once it was not told of something.
+func TestLoaderThatIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.many(20)
+	l := w.later()
+	w.loads(l)
+	chance := rand.New(rand.NewPCG(1, 2))
+	file := func() string { return w.path("clients.d/" + nthName(chance.IntN(24)) + ".yaml") }
+	for step := range 300 {
+		path := file()
+		told := []string{path}
+		switch chance.IntN(8) {
+		case 0:
+			os.Remove(path)
+		case 1:
+			to := file()
+			os.Rename(path, to)
+			told = append(told, to)
+		case 2:
+			w.write("clients.d/"+filepath.Base(path), "nonsense: 1\n")
+		case 3:
+			os.Rename(path, path+"~")
+			told = append(told, path+"~")
+		case 4:
+			os.Rename(path, strings.TrimSuffix(path, ".yaml")+".yml")
+			told = append(told, strings.TrimSuffix(path, ".yaml")+".yml")
+		case 5:
+			w.write("clients.d/"+filepath.Base(path), "keys: ["+numberedKey(t, chance.IntN(24))+"]\n")
+		default:
+			w.nth(chance.IntN(24), chance.IntN(2) == 0)
+			told = nil // the next step is told of all that it was not told of
+		}
+		if told == nil {
+			for n := range 24 {
+				told = append(told, w.path("clients.d/"+nthName(n)+".yaml"))
+			}
+		}
+		got, err := l.LoadChanged(told)
+		want, wantErr := w.later().Load()
+		if fmt.Sprint(err) != fmt.Sprint(wantErr) || (err == nil) != (wantErr == nil) {
+			t.Fatalf("step %d: %v, want %v", step, err, wantErr)
+		}
+		if err == nil && (got.Hash != want.Hash || !reflect.DeepEqual(got.Clients, want.Clients) || got.Set().Len() != want.Set().Len()) {
+			t.Fatalf("step %d: other clients than when all is read", step)
+		}
+		if err != nil { // tidy up, or all that follows is full of faults
+			for _, path := range told {
+				os.Remove(path)
+			}
+			os.Remove(path)
+			l.Load()
+		}
+	}
+	// What it is not told of it finds when it looks at all, and in another folder.
+	w.loads(l)
+	w.nth(3, false)
+	w.nth(4, true)
+	if c, err := l.LoadChanged([]string{w.path("clients.d/" + nthName(3) + ".yaml")}); err != nil || c.Clients[0].Name == "" {
+		t.Fatal(err)
+	}
+	if got, want := w.loads(l), w.loads(w.later()); got.Hash != want.Hash {
+		t.Error("a change that was not told stays unseen")
+	}
+	if err := os.Rename(w.path("clients.d"), w.path("before")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(w.path("clients.d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.nth(50, false)
+	c, err := l.LoadChanged([]string{w.path("clients.d/" + nthName(50) + ".yaml")})
+	if err != nil || len(c.Clients) != 1 {
+		t.Errorf("another folder in its place: %v, %v", c, err)
 	}
 }

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"os"
 	"os/signal"
-	"slices"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"postern/configs"
 	"postern/gateway"
 	"postern/internal/watch"
-	"postern/registry"
 )
 
 const (
@@ -48,6 +46,9 @@ type reloader struct {
 	latest  atomic.Pointer[reloaded]
 	watcher *watch.Watcher
 	poll    time.Duration
+	// load looks at the files: at all of them, or at those that are known to have
+	// changed.
+	load func() (*configs.Config, error)
 }
 
 // newReloader returns a reloader of what was loaded at the start, for which a server
@@ -57,8 +58,8 @@ func newReloader(loader *configs.Loader, c *configs.Config, trail *audit.Trail) 
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGHUP)
 	r := &reloader{
-		loader: loader, trail: trail, started: c, current: c, asked: asked, questions: make(chan chan<- reloaded),
-		watcher: watch.New(), poll: pollPause,
+		loader: loader, trail: trail, started: c.WithoutClients(), current: c, asked: asked, questions: make(chan chan<- reloaded),
+		watcher: watch.New(), poll: pollPause, load: loader.Load,
 	}
 	r.became(nil)
 	return r
@@ -74,7 +75,7 @@ func (r *reloader) run(ctx context.Context) {
 		r.watcher.Watch(r.current.Folders()...)
 		r.reload(ctx, again)
 		done()
-		again, done = false, func() {}
+		again, done, r.load = false, func() {}, r.loader.Load
 		select {
 		case <-ctx.Done():
 			return
@@ -85,6 +86,9 @@ func (r *reloader) run(ctx context.Context) {
 			r.loader.Forget()
 			again, done = true, r.answering(ctx, question)
 		case <-r.watcher.Changed():
+			if paths, all := r.watcher.Changes(); all {
+				r.load = func() (*configs.Config, error) { return r.loader.LoadChanged(paths) }
+			}
 		case <-ticker.C:
 		}
 	}
@@ -162,7 +166,7 @@ func (r *reloader) became(problems configs.Problems) {
 
 // look loads the files, and once more where that takes something away.
 func (r *reloader) look(ctx context.Context) (*configs.Config, error) {
-	c, err := r.loader.Load()
+	c, err := frugally(r.load)
 	if err != nil && err.Error() == r.refused || err == nil && !lacks(c, r.current) {
 		return c, err
 	}
@@ -170,19 +174,38 @@ func (r *reloader) look(ctx context.Context) (*configs.Config, error) {
 	case <-time.After(secondLook):
 	case <-ctx.Done():
 	}
-	return r.loader.Load()
+	return frugally(r.loader.Load)
 }
 
-// lacks reports whether a client is gone.
+// loadMemory is how much memory there may be while files are loaded before garbage is
+// collected early: of a file there is twenty times as much of that as is kept. A hundred
+// thousand clients have room for it and leave less than 500 MiB with the process.
+const loadMemory = 400 << 20
+
+// frugally loads with no more memory than that, if it can.
+func frugally(load func() (*configs.Config, error)) (*configs.Config, error) {
+	usual := debug.SetMemoryLimit(-1)
+	debug.SetMemoryLimit(min(usual, loadMemory))
+	defer debug.SetMemoryLimit(usual)
+	return load()
+}
+
+// lacks reports whether a client is gone. Both are ordered by name.
 func lacks(c, before *configs.Config) bool {
 	if c == before {
 		return false
 	}
-	byName := func(a registry.Client, name string) int { return cmp.Compare(a.Name, name) }
-	return slices.ContainsFunc(before.Clients, func(client registry.Client) bool {
-		_, found := slices.BinarySearchFunc(c.Clients, client.Name, byName)
-		return !found
-	})
+	at := 0
+	for i := range before.Clients {
+		name := before.Clients[i].Name
+		for at < len(c.Clients) && c.Clients[at].Name < name {
+			at++
+		}
+		if at == len(c.Clients) || c.Clients[at].Name != name {
+			return true
+		}
+	}
+	return false
 }
 
 // record writes a record, or owes it: what keeps records from being written must not

@@ -35,7 +35,7 @@ func newReloading(t *testing.T) *reloading {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.reloader = &reloader{loader: loader, server: server, trail: trail, started: c, current: c}
+	r.reloader = &reloader{loader: loader, server: server, trail: trail, started: c, current: c, load: loader.Load}
 	return r
 }
 

@@ -83,7 +83,7 @@ func (a *app) serve(listen []string, drain *time.Duration) error {
 		return err
 	}
 	loader := configs.NewLoader(a.config)
-	c, err := loader.Load()
+	c, err := frugally(loader.Load)
 	if err != nil {
 		a.refused(err)
 		return err
@@ -146,7 +146,7 @@ func trailRemedy(err error) string {
 
 // serveWith serves, and records that it began and ended.
 func (a *app) serveWith(ctx context.Context, r *reloader, leave *leaving, told places, found tools, held sandbox.Level) error {
-	c, trail, d := r.started, r.trail, doorOf(r.started.Door)
+	c, trail, d := r.current, r.trail, doorOf(r.current.Door)
 	server, keys, err := newGateway(c, found, held, trail, d)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@
 package watch
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +18,9 @@ const (
 	quiet = 50 * time.Millisecond
 	// longest is how long it is put off at most.
 	longest = 250 * time.Millisecond
+	// mostPaths bounds what is kept of what happened; whoever changes more at once is
+	// better looked at whole.
+	mostPaths = 1000
 )
 
 // Watcher watches folders, not what is in the folders below them. Close ends it.
@@ -24,12 +28,17 @@ type Watcher struct {
 	kernel  *fsnotify.Watcher // nil where the kernel gives none
 	changed chan struct{}
 	telling sync.WaitGroup
+
+	mu sync.Mutex
+	// paths are what has changed since Changes was called, unless there was more.
+	paths map[string]struct{}
+	more  bool
 }
 
 // New returns a watcher of no folder. Where the kernel gives no notifications, it
 // never tells anything.
 func New() *Watcher {
-	w := &Watcher{changed: make(chan struct{}, 1)}
+	w := &Watcher{changed: make(chan struct{}, 1), paths: map[string]struct{}{}}
 	kernel, err := fsnotify.NewWatcher()
 	if err != nil {
 		return w
@@ -42,19 +51,43 @@ func New() *Watcher {
 // Changed gets a value after something may have changed.
 func (w *Watcher) Changed() <-chan struct{} { return w.changed }
 
+// Changes returns what has changed since it was called last, as paths in the folders
+// or the folders themselves. all says that it is everything that the kernel told.
+func (w *Watcher) Changes() (paths []string, all bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	paths, all = slices.Sorted(maps.Keys(w.paths)), !w.more
+	w.paths, w.more = map[string]struct{}{}, false
+	return paths, all
+}
+
+// note keeps a path that has changed; "" is one that is not known.
+func (w *Watcher) note(path string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.more = w.more || path == "" || len(w.paths) >= mostPaths
+	if !w.more {
+		w.paths[path] = struct{}{}
+	}
+}
+
 // Watch watches these folders from now on, and no others. One that cannot be watched,
 // or was put in the place of another, is tried again with the next call.
 func (w *Watcher) Watch(folders ...string) {
 	if w.kernel == nil {
 		return
 	}
-	for _, old := range w.kernel.WatchList() {
+	before := w.kernel.WatchList()
+	for _, old := range before {
 		if !slices.Contains(folders, old) {
 			_ = w.kernel.Remove(old) // it is gone where that fails
 		}
 	}
 	for _, folder := range folders {
-		_ = w.kernel.Add(folder) // the caller looks by itself, too
+		err := w.kernel.Add(folder) // the caller looks by itself, too
+		if err == nil && !slices.Contains(before, folder) {
+			w.note("") // what happened there before was not told
+		}
 	}
 }
 
@@ -73,17 +106,19 @@ func (w *Watcher) tell() {
 	timer.Stop()
 	for {
 		select {
-		case _, ok := <-w.kernel.Events:
+		case event, ok := <-w.kernel.Events:
 			if !ok {
 				timer.Stop()
 				return
 			}
+			w.note(event.Name)
 			if since.IsZero() {
 				since = time.Now()
 			}
 			timer.Reset(min(quiet, longest-time.Since(since)))
 		case _, ok := <-w.kernel.Errors:
 			if ok { // too much happened to be told one by one
+				w.note("")
 				timer.Reset(quiet)
 			}
 		case <-timer.C:

@@ -3,6 +3,8 @@ package watch_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -27,6 +29,7 @@ func TestWatch(t *testing.T) {
 	w := watch.New()
 	defer w.Close()
 	w.Watch(folder, filepath.Join(folder, "missing"))
+	w.Changes()
 	file := filepath.Join(folder, "laptop.yaml")
 	for _, step := range []struct {
 		what string
@@ -42,6 +45,12 @@ func TestWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		told(t, w, step.what)
+		if paths, all := w.Changes(); !all || !slices.Contains(paths, file) {
+			t.Errorf("%s: %q, %t", step.what, paths, all)
+		}
+	}
+	if paths, all := w.Changes(); !all || len(paths) > 0 {
+		t.Errorf("nothing happened, but %q, %t", paths, all)
 	}
 	// A folder in the place of another is watched from the next call on.
 	if err := os.Rename(folder, folder+".old"); err != nil {
@@ -52,6 +61,9 @@ func TestWatch(t *testing.T) {
 	}
 	w.Watch(folder, other)
 	drain(w)
+	if _, all := w.Changes(); all {
+		t.Error("nothing can have been told of a folder before it was watched")
+	}
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +72,18 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	told(t, w, "a file in another folder")
+	if paths, all := w.Changes(); !all || !slices.Equal(paths, []string{file, filepath.Join(other, "x")}) {
+		t.Errorf("%q, %t", paths, all)
+	}
+	for n := range 1100 {
+		if err := os.Mkdir(filepath.Join(other, strconv.Itoa(n)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drain(w)
+	if _, all := w.Changes(); all {
+		t.Error("more than is kept counts as all")
+	}
 }
 
 // replace does what editors do.
