@@ -17,7 +17,7 @@ import (
 
 // kills is how often something is killed at each level.
 var (
-	kills    = flag.Int("kills", 8, "how often a gateway, a child or a client is killed at a random moment, at each level")
+	kills    = flag.Int("kills", 9, "how often a gateway, a child, a client or a session is killed at a random moment, at each level")
 	killSeed = flag.Uint64("kill-seed", 0, "repeat the kills of this seed; 0 makes one up")
 )
 
@@ -79,6 +79,7 @@ func (k *killed) shuffled() []victim {
 	deck := []victim{
 		{"gateway", syscall.SIGKILL}, {"gateway", syscall.SIGKILL}, {"gateway", syscall.SIGKILL}, {"gateway", syscall.SIGTERM},
 		{"child", syscall.SIGKILL}, {"child", syscall.SIGTERM}, {"client", syscall.SIGKILL}, {"client", syscall.SIGTERM},
+		{"sessions", 0},
 	}
 	k.random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 	return deck
@@ -186,7 +187,7 @@ func (k *killed) round(n int, v victim) {
 		cmd.Wait() // well or not, as far as they came
 	}
 	if err := k.restored(); err != nil {
-		k.t.Fatalf("after kill %d, of the %s by %s: %v", n, v.what, v.signal, err)
+		k.t.Fatalf("after kill %d, of the %s by signal %d: %v", n, v.what, v.signal, err)
 	}
 	k.wholeOrNot(n)
 	k.repeat(n)
@@ -214,8 +215,12 @@ func (k *killed) restored() error {
 // strike kills the victim. Where there is none of its kind at the moment, nothing is.
 func (k *killed) strike(v victim, clients []*exec.Cmd) {
 	k.t.Helper()
-	if v.what == "gateway" {
+	switch v.what {
+	case "gateway":
 		k.strikeGateway(v.signal)
+		return
+	case "sessions":
+		_, _ = k.postern("kill", "--all") // which fails when none runs
 		return
 	}
 	all := family(k.p.pid())
