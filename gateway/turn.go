@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"postern/gateway/limit"
 	"postern/gateway/writers"
 	"postern/policy"
 	"postern/sandbox"
@@ -37,7 +38,7 @@ func (g *grant) takeTurn() (leave func(), refusal *policy.Refusal) {
 	}
 	turn.Waits = func(folder string) {
 		hide = g.enrol()
-		s.say(s.channel.Stderr(), fmt.Sprintf("postern: waiting for another session that writes in %s, for up to %s\n", folder, turn.Wait))
+		s.say(s.channel.Stderr(), fmt.Sprintf("postern: waiting for another session that writes in %s, for up to %s\n", folder, limit.Span(turn.Wait)))
 	}
 	leave, err := s.server.turns.Enter(ctx, turn, s.server.config.Clients.Load().OneWriter())
 	hide()
@@ -100,7 +101,7 @@ func noTurn(ctx context.Context, err error, wait time.Duration) *policy.Refusal 
 	case errors.As(err, &busy):
 		return &policy.Refusal{Code: "busy", Status: policy.ExitRefused, Line: "wait: TIME", Detail: busy.Error(),
 			Message: fmt.Sprintf("another session, of yours or of another client, writes in %s, and this one waits for %s at most (one_writer, wait: %s)",
-				busy.Folder, wait, wait),
+				busy.Folder, limit.Span(wait), limit.Span(wait)),
 			Remedy: "try again when that has ended, or ask the gateway's operator for a longer wait"}
 	case errors.Is(err, writers.ErrCrowded):
 		return &policy.Refusal{Code: "busy", Status: policy.ExitRefused,

@@ -108,7 +108,7 @@ func TestOneWriterAtATime(t *testing.T) {
 			first := w.asks(c.first, c.runs)
 			first.reads(t, first.out, "started")
 			second := w.asks(c.second, c.waits)
-			second.reads(t, second.told, "postern: waiting for another session that writes in "+c.at+", for up to 10m0s\n")
+			second.reads(t, second.told, "postern: waiting for another session that writes in "+c.at+", for up to 10m\n")
 			if s := w.server.Sessions(); len(s) != 2 || s[1].State != gateway.SessionWaiting {
 				t.Errorf("sessions %+v", s)
 			}

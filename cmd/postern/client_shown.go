@@ -195,7 +195,7 @@ func (r shownRule) describe() string {
 		words = append(words, fmt.Sprintf("%d files at most", *r.MaxFiles))
 	}
 	if r.Wait != nil {
-		words = append(words, "waits "+(time.Duration(*r.Wait)*time.Second).String())
+		words = append(words, "waits "+limit.Span(time.Duration(*r.Wait)*time.Second))
 	}
 	if r.RunAs != "" {
 		words = append(words, "as "+r.RunAs)

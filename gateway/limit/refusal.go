@@ -75,7 +75,7 @@ func Over(c registry.Client, began, now time.Time) *policy.Refusal {
 	case b.SessionTime > 0 && now.Sub(began) >= b.SessionTime:
 		return &policy.Refusal{
 			Code: CodeSessionTime, Status: policy.ExitRefused,
-			Message: fmt.Sprintf("the session has run for the time that one of client %q may take (limits.session_time: %s)", c.Name, span(b.SessionTime)),
+			Message: fmt.Sprintf("the session has run for the time that one of client %q may take (limits.session_time: %s)", c.Name, Span(b.SessionTime)),
 			Remedy:  "start it again",
 		}
 	case b.EndAfterHours:

@@ -30,10 +30,10 @@ func Terms(b registry.Bounds) []string {
 		terms = append(terms, "in the hours "+b.Hours.String()+end)
 	}
 	if b.SessionTime > 0 {
-		terms = append(terms, "at most "+span(b.SessionTime)+" for a session")
+		terms = append(terms, "at most "+Span(b.SessionTime)+" for a session")
 	}
 	if b.Idle > 0 {
-		terms = append(terms, "given up after "+span(b.Idle)+" without an answer")
+		terms = append(terms, "given up after "+Span(b.Idle)+" without an answer")
 	}
 	return terms
 }
@@ -56,8 +56,8 @@ func bandwidth(in, out policy.Limit) []string {
 
 func speed(n int64) string { return humanize.IBytes(uint64(n)) + "/s" }
 
-// span is a time as the client's file spells it.
-func span(d time.Duration) string {
+// Span is a time as the client's file spells it.
+func Span(d time.Duration) string {
 	for _, unit := range []struct {
 		length time.Duration
 		name   string
