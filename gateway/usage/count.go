@@ -30,8 +30,10 @@ var errMoved = errors.New("a folder was moved while it was counted")
 // meanwhile. It holds two descriptors at a time, however deep the folders are, and
 // for each 64 neighbouring inodes with several names some 20 bytes.
 //
-// A folder in it that cannot be read is an error: nobody knows what is in there. The
-// caller closes folder, which may be open for reference only.
+// A folder in it that cannot be read is an error, since nobody knows what is in there;
+// but not one of another user, such as lost+found: the children of a gateway that may
+// not read everything are its own user, and make none of that kind. The caller closes
+// folder, which may be open for reference only.
 func Count(ctx context.Context, folder *os.File) (policy.Usage, error) {
 	var err error
 	for range tries {
@@ -102,6 +104,8 @@ func (c *count) descend(from *os.File, ino uint64, name string) (*os.File, error
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
 		return from, nil // it is gone, or something else by now
+	case errors.Is(err, unix.EACCES) && foreign(int(from.Fd()), name):
+		return from, nil
 	case err != nil:
 		return from, err
 	}
@@ -118,6 +122,13 @@ func (c *count) descend(from *os.File, ino uint64, name string) (*os.File, error
 	above, err := c.leave(folder, ino)
 	folder.Close()
 	return above, err
+}
+
+// foreign reports whether what is in a folder belongs to another user than this process.
+func foreign(folder int, name string) bool {
+	var stat unix.Stat_t
+	err := unix.Fstatat(folder, name, &stat, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && int(stat.Uid) != os.Geteuid()
 }
 
 // below completes the path of an error with the folder that it happened in.
