@@ -31,9 +31,9 @@ var errMoved = errors.New("a folder was moved while it was counted")
 // for each 64 neighbouring inodes with several names some 20 bytes.
 //
 // A folder in it that cannot be read is an error, since nobody knows what is in there;
-// but not one of another user, such as lost+found: the children of a gateway that may
-// not read everything are its own user, and make none of that kind. The caller closes
-// folder, which may be open for reference only.
+// but not one of another user, such as lost+found: the children of a gateway without
+// root are its own user, and make none of that kind. The caller closes folder, which
+// may be open for reference only.
 func Count(ctx context.Context, folder *os.File) (policy.Usage, error) {
 	var err error
 	for range tries {
@@ -124,11 +124,12 @@ func (c *count) descend(from *os.File, ino uint64, name string) (*os.File, error
 	return above, err
 }
 
-// foreign reports whether what is in a folder belongs to another user than this process.
+// foreign reports whether what is in a folder belongs to somebody as whom no child
+// runs: to another user than this process, unless that is root, which becomes anybody.
 func foreign(folder int, name string) bool {
 	var stat unix.Stat_t
 	err := unix.Fstatat(folder, name, &stat, unix.AT_SYMLINK_NOFOLLOW)
-	return err == nil && int(stat.Uid) != os.Geteuid()
+	return err == nil && os.Geteuid() != 0 && int(stat.Uid) != os.Geteuid()
 }
 
 // below completes the path of an error with the folder that it happened in.
