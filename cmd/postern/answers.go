@@ -19,6 +19,7 @@ type running struct {
 	keeper   *door.Keeper
 	reloader *reloader
 	trail    *audit.Trail
+	socket   *control.Server
 	started  time.Time
 }
 
@@ -37,24 +38,47 @@ func (g *running) control(ctx context.Context, a *app, state string) (stop func(
 	if g.keeper, err = door.Keep(g.door, state); err != nil {
 		a.hint("postern: the gateway begins without the penalties that it had given: %v", err)
 	}
-	server, err := control.Listen(controlFolder(state), control.Config{
-		Questions: g.questions(),
-		// A record that fails here changes nothing: nobody was answered.
-		Refused:  func(p control.Peer) { _ = g.trail.ControlRefused(p.UID, p.PID) },
-		Panicked: func(cause, stack string) { _ = g.trail.Panicked(audit.Connection{}, cause, stack) },
-	})
-	if err != nil {
+	if g.socket, err = g.listen(state); err != nil {
 		return nil, err
 	}
-	rest := every(ctx, keepPause, func() { _ = g.keep(g.keeper.Work) })
+	rest := every(ctx, keepPause, func() {
+		_ = g.keep(g.keeper.Work)
+		g.reappear(state)
+	})
 	return func() error {
 		rest()
 		release, err := holdControl(state, holdTimeEnd)
 		if err == nil {
 			defer release()
 		}
-		return errors.Join(err, server.Close(), g.keepLast(state))
+		return errors.Join(err, g.socket.Close(), g.keepLast(state))
 	}, nil
+}
+
+// listen begins to answer. The caller holds the folder.
+func (g *running) listen(state string) (*control.Server, error) {
+	return control.Listen(controlFolder(state), control.Config{
+		Questions: g.questions(),
+		// A record that fails here changes nothing: nobody was answered.
+		Refused:  func(p control.Peer) { _ = g.trail.ControlRefused(p.UID, p.PID) },
+		Panicked: func(cause, stack string) { _ = g.trail.Panicked(audit.Connection{}, cause, stack) },
+	})
+}
+
+// reappear makes the socket anew where somebody removed it. What fails is tried again.
+func (g *running) reappear(state string) {
+	if !g.socket.Gone() {
+		return
+	}
+	release, err := holdControl(state, holdTimeEnd)
+	if err != nil {
+		return
+	}
+	defer release()
+	_ = g.socket.Close() // nobody finds it
+	if socket, err := g.listen(state); err == nil {
+		g.socket = socket
+	}
 }
 
 // keep saves what the door knows, unless the gateway retires: the one that took over

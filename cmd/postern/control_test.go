@@ -124,6 +124,21 @@ func TestKilledGateway(t *testing.T) {
 	next.end(t, syscall.SIGTERM)
 }
 
+// A gateway whose socket somebody removed can be asked again soon.
+func TestSocketReappears(t *testing.T) {
+	config := newGatewayFolder(t)
+	s := startServing(t, config)
+	if err := os.RemoveAll(filepath.Join(filepath.Dir(config), "state", "control")); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); runPostern(t, "sessions", "--config", config).status != exitOK; {
+		if time.Now().After(deadline) {
+			t.Fatal("it cannot be asked any more")
+		}
+	}
+	s.end(t, syscall.SIGTERM)
+}
+
 // TestRate holds that a rate is that since the last look, and else that of all the
 // time.
 func TestRate(t *testing.T) {

@@ -228,6 +228,24 @@ func TestNumberInUse(t *testing.T) {
 	}
 }
 
+func TestGone(t *testing.T) {
+	folder := newFolder(t)
+	g := newGateway(t, folder, 99)
+	if g.Gone() {
+		t.Error("gone from the start")
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	if !g.Gone() {
+		t.Error("not gone when it was removed")
+	}
+	newGateway(t, folder, 99)
+	if !g.Gone() {
+		t.Error("another one is there, and it is not gone")
+	}
+}
+
 func TestHold(t *testing.T) {
 	folder := newFolder(t)
 	release, err := Hold(t.Context(), folder)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,9 @@ type listener struct {
 	// folder is open while the socket is there, which has the name in it.
 	folder *os.File
 	name   string
-	uid    uint32
+	// made is the socket as it was made.
+	made unix.Stat_t
+	uid  uint32
 	// refused is told of the others.
 	refused func(Peer)
 	places  chan struct{}
@@ -63,10 +66,21 @@ func (l *listener) open() error {
 		return fmt.Errorf("make the control socket %s in %s: %w%s", l.name, l.folder.Name(), innermost(err), remedy(err))
 	}
 	l.SetUnlinkOnClose(false) // it is removed through the folder
-	if err := unix.Fchmodat(int(l.folder.Fd()), l.name, 0o600, 0); err != nil {
+	err = unix.Fchmodat(int(l.folder.Fd()), l.name, 0o600, 0)
+	if err == nil {
+		err = unix.Fstatat(int(l.folder.Fd()), l.name, &l.made, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("chmod %s: %w", l.name, err), l.remove(), l.UnixListener.Close())
 	}
 	return nil
+}
+
+// gone reports whether the socket is not where it was made any more.
+func (l *listener) gone() bool {
+	var there unix.Stat_t
+	err := unix.Lstat(filepath.Join(l.folder.Name(), l.name), &there)
+	return err != nil || there.Dev != l.made.Dev || there.Ino != l.made.Ino
 }
 
 // remedy is what to do where no socket can be made.

@@ -117,6 +117,10 @@ func (s *Server) Close() error {
 	return err
 }
 
+// Gone reports whether commands do not find the socket any more, because somebody
+// removed it, or the folder. It is for the caller to close the server and listen anew.
+func (s *Server) Gone() bool { return s.listener.gone() }
+
 // failed is an answer that is none.
 type failed struct {
 	Error string `json:"error"`
