@@ -28,7 +28,7 @@ func units(t *testing.T) (service, socket string) {
 			t.Fatal(err)
 		}
 		files = append(files, filepath.Join(folder, name))
-		text = []byte(strings.Replace(string(text), "/usr/local/bin/postern", gateway, 1))
+		text = []byte(strings.ReplaceAll(string(text), "/usr/local/bin/postern", gateway))
 		if err := os.WriteFile(files[len(files)-1], text, 0o600); err != nil {
 			t.Fatal(err)
 		}
