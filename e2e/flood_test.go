@@ -53,12 +53,12 @@ func TestSiegeAddresses(t *testing.T) {
 		if err := late.push(); err != nil {
 			t.Error(err)
 		}
+		f.barred(w)
 	})
 	loud4 := four.goOn(t, 10, over)
 	all.Wait()
 	compareTimes(t, quiet4, loud4)
 	f.tell()
-	f.barred(w)
 	if err := p.idle(); err != nil {
 		t.Error(err)
 	}
@@ -153,8 +153,8 @@ func (f *flood) tell() {
 	}
 }
 
-// barred waits until the list of who is barred has every address of IPv4, and the
-// network around those of IPv6, where it is as many as that takes.
+// barred waits until the list of who is barred has had every address of IPv4, and the
+// network around those of IPv6.
 func (f *flood) barred(w *world) {
 	f.t.Helper()
 	want := []netip.Prefix{netip.MustParsePrefix("fd66::/48")}
@@ -173,7 +173,7 @@ func (f *flood) barred(w *world) {
 		for _, b := range bars {
 			want = slices.DeleteFunc(want, func(n netip.Prefix) bool { return n == b.Network })
 			if n := b.Network; n.Contains(netip.MustParseAddr(floodGood4)) || n.Bits() > 48 && n.Contains(netip.MustParseAddr(floodGood6)) {
-				f.t.Fatalf("the good client is barred: %v", n)
+				f.t.Errorf("the good client is barred: %v", n)
 			}
 		}
 		return len(want) == 0, fmt.Sprintf("these are not barred: %v", want)
