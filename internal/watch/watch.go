@@ -5,6 +5,7 @@ package watch
 
 import (
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -29,7 +30,13 @@ type Watcher struct {
 	changed chan struct{}
 	telling sync.WaitGroup
 
+	// mounted gets a value when a folder was replaced by a mount, and stop ends that.
+	mounted chan struct{}
+	stop    func()
+
 	mu sync.Mutex
+	// folders are those that are watched, as they were found.
+	folders map[string]os.FileInfo
 	// paths are what has changed since Changes was called, unless there was more.
 	paths map[string]struct{}
 	more  bool
@@ -38,13 +45,14 @@ type Watcher struct {
 // New returns a watcher of no folder. Where the kernel gives no notifications, it
 // never tells anything.
 func New() *Watcher {
-	w := &Watcher{changed: make(chan struct{}, 1), paths: map[string]struct{}{}}
+	w := &Watcher{changed: make(chan struct{}, 1), mounted: make(chan struct{}, 1), stop: func() {}, paths: map[string]struct{}{}}
 	kernel, err := fsnotify.NewWatcher()
 	if err != nil {
 		return w
 	}
 	w.kernel = kernel
 	w.telling.Go(w.tell)
+	w.stop = w.startMounts()
 	return w
 }
 
@@ -77,6 +85,7 @@ func (w *Watcher) Watch(folders ...string) {
 	if w.kernel == nil {
 		return
 	}
+	w.remember(folders)
 	before := w.kernel.WatchList()
 	for _, old := range before {
 		if !slices.Contains(folders, old) {
@@ -93,6 +102,7 @@ func (w *Watcher) Watch(folders ...string) {
 
 // Close ends the watcher. Changed gets nothing any more.
 func (w *Watcher) Close() {
+	w.stop()
 	if w.kernel != nil {
 		_ = w.kernel.Close() // it only fails when it was closed before
 	}
@@ -121,6 +131,9 @@ func (w *Watcher) tell() {
 				w.note("")
 				timer.Reset(quiet)
 			}
+		case <-w.mounted:
+			w.note("")
+			timer.Reset(quiet)
 		case <-timer.C:
 			since = time.Time{}
 			select {

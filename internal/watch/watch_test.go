@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"postern/internal/watch"
 )
@@ -84,6 +85,33 @@ func TestWatch(t *testing.T) {
 	if _, all := w.Changes(); all {
 		t.Error("more than is kept counts as all")
 	}
+}
+
+// A folder over which another is mounted is not the one that is watched.
+func TestMounts(t *testing.T) {
+	folder, over := t.TempDir(), t.TempDir()
+	w := watch.New()
+	defer w.Close()
+	w.Watch(folder)
+	drain(w)
+	w.Changes()
+	if err := unix.Mount(over, folder, "", unix.MS_BIND, ""); err != nil {
+		t.Skipf("mounts need root: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(folder, unix.MNT_DETACH) }) // which it is already where all went well
+	told(t, w, "a mount")
+	if _, all := w.Changes(); all {
+		t.Error("what a mount changed is taken for known")
+	}
+	w.Watch(folder)
+	if err := os.WriteFile(filepath.Join(folder, "laptop.yaml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told(t, w, "a file in the mounted folder")
+	if err := unix.Unmount(folder, 0); err != nil {
+		t.Fatal(err)
+	}
+	told(t, w, "the end of a mount")
 }
 
 // replace does what editors do.
