@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,15 +28,20 @@ func TestClockJumps(t *testing.T) {
 	short := j.start("rsync", "-a", "--bwlimit=100k", "big/", "short:x")
 	j.await("nas/data/x/.file.*", "nas/short/x/.file.*")
 	j.barred()
+	silent, since := j.silent(), time.Now()
 	for _, ahead := range []time.Duration{5 * time.Hour, -5 * time.Hour, 26 * time.Hour, 50 * time.Hour, -30 * 24 * time.Hour, 70 * 365 * 24 * time.Hour, 0} {
 		j.clock.set(ahead)
 		j.must(t, "rsync", "-a", "src/", fmt.Sprintf("laptop:%d", ahead))
 		j.barred()
 		j.dated(ahead)
 	}
+	if !silent() && time.Since(since) < 15*time.Second {
+		t.Error("who had not signed in yet lost its time")
+	}
 	if err := short.Wait(); err == nil || !strings.Contains(short.said.String(), `postern: ended: no longer allowed: client "short" expired at `) {
 		t.Errorf("who had an hour yet: %v, %s", err, &short.said)
 	}
+	j.must(t, "rsync", "-a", "src/", "short:again") // its hour has not come
 	push.well(t)
 	archive.well(t)
 	j.must(t, "borg", "check", "laptop:"+j.repository)
@@ -94,6 +101,25 @@ func (j *jumps) await(patterns ...string) {
 		}); err != nil {
 			j.t.Fatal(err)
 		}
+	}
+}
+
+// silent is a connection that does not sign in, and tells whether it is still there. It
+// has 20 seconds.
+func (j *jumps) silent() (there func() bool) {
+	j.t.Helper()
+	conn, err := net.Dial("tcp", j.server.Address())
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	j.t.Cleanup(func() { conn.Close() })
+	if _, err := conn.Read(make([]byte, 1<<10)); err != nil { // the greeting
+		j.t.Fatal(err)
+	}
+	return func() bool {
+		conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+		_, err := conn.Read(make([]byte, 1<<10))
+		return errors.Is(err, os.ErrDeadlineExceeded)
 	}
 }
 
