@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -59,10 +61,32 @@ func TestSiegeAddresses(t *testing.T) {
 	all.Wait()
 	compareTimes(t, quiet4, loud4)
 	f.tell()
+	w.littleOnRecord(t)
 	if err := p.idle(); err != nil {
 		t.Error(err)
 	}
 	t.Logf("after: %v", measure(t, p.pid()))
+}
+
+// littleOnRecord wants a trail that has counted attempts rather than told each: a
+// flood must not fill the disk. Sixty thousand records would be more than 20 MiB.
+func (w *world) littleOnRecord(t *testing.T) {
+	t.Helper()
+	files, err := filepath.Glob(w.path("gw/state/audit/*.jsonl"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there is no trail: %v", err)
+	}
+	const most = 4 << 20
+	var size int64
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil {
+			size += info.Size()
+		}
+	}
+	t.Logf("the trail has %d KiB", size>>10)
+	if size > most {
+		t.Errorf("the trail has %d bytes; %d should do", size, int64(most))
+	}
 }
 
 // sshTo is an ssh from one address to another.

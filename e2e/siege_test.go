@@ -132,6 +132,16 @@ func (b *backups) quiet(t *testing.T, times int) []time.Duration {
 	return b.goOn(t, times, done)
 }
 
+// during pushes while f goes on.
+func (b *backups) during(t *testing.T, f func()) []time.Duration {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); f() }()
+	took := b.goOn(t, 5, done)
+	<-done
+	return took
+}
+
 // breath is between two backups, so that they are not what they wait for.
 const breath = 200 * time.Millisecond
 

@@ -31,18 +31,14 @@ func TestSiegeStrangers(t *testing.T) {
 	kinds := badConnections(newSigner(t))
 	all := s.choose(kinds, replays(w.record(t)))
 	before := measure(t, p.pid())
-	start, over := time.Now(), make(chan struct{})
-	go func() {
-		defer close(over)
-		s.rush(all)
-		t.Logf("%d bad connections within %v", len(all), time.Since(start).Round(time.Second))
-		s.stay(kinds, max(len(all)/20, 2*len(kinds)))
-		t.Logf("those that stay were over after %v", time.Since(start).Round(time.Second))
-	}()
-	loud := good.goOn(t, 10, over)
-	<-over
+	rush := good.during(t, func() { s.rush(all) })
+	stay := good.during(t, func() { s.stay(kinds, max(len(all)/20, 2*len(kinds))) })
 	s.report()
-	compareTimes(t, quiet, loud)
+	t.Logf("as %d come and go:", len(all))
+	compareTimes(t, quiet, rush)
+	t.Log("as others stay:")
+	compareTimes(t, quiet, stay)
+	w.littleOnRecord(t)
 	if err := p.idle(); err != nil {
 		t.Error(err)
 	}
@@ -90,7 +86,7 @@ func (s *strangers) choose(kinds, replays []visit) []visit {
 
 // rush has them come and go.
 func (s *strangers) rush(all []visit) {
-	queue := make(chan visit)
+	start, queue := time.Now(), make(chan visit)
 	var wait sync.WaitGroup
 	for range strangersAtOnce {
 		wait.Go(func() {
@@ -104,16 +100,19 @@ func (s *strangers) rush(all []visit) {
 	}
 	close(queue)
 	wait.Wait()
+	s.t.Logf("%d bad connections within %v", len(all), time.Since(start).Round(time.Second))
 }
 
 // stay has so many of them stay at once.
 func (s *strangers) stay(kinds []visit, n int) {
+	start := time.Now()
 	var wait sync.WaitGroup
 	for i := range n {
 		a := kinds[i%len(kinds)]
 		wait.Go(func() { s.one(a, "stays: "+a.kind, true) })
 	}
 	wait.Wait()
+	s.t.Logf("%d that stay were over after %v", n, time.Since(start).Round(time.Second))
 }
 
 // one strikes from the next address.
