@@ -119,9 +119,10 @@ func describe(list []process) string {
 	return strings.Join(lines, "\n")
 }
 
-// passing is what says nothing of what is open: the number in "socket:[123]", and
-// the name of the audit trail's file of the day.
-var passing = regexp.MustCompile(`:\[\d+\]|\d+\.\d{4}-\d{2}-\d{2}\.jsonl`)
+// passing is what says nothing of what is open: the number in "socket:[123]", that of
+// the process in its own folder of /proc, and the name of the audit trail's file of the
+// day.
+var passing = regexp.MustCompile(`:\[\d+\]|^/proc/\d+|\d+\.\d{4}-\d{2}-\d{2}\.jsonl`)
 
 // descriptors lists what the process has open, sorted.
 func descriptors(pid int) []string {
