@@ -1,6 +1,8 @@
 package durable
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,7 +49,7 @@ func TestRemoveLeftoversBesideOthers(t *testing.T) {
 	for range 4 {
 		writers.Go(func() {
 			for range 50 {
-				if err := Write(path, []byte("x"), 0o600); err != nil && !os.IsExist(err) {
+				if err := Write(path, []byte("x"), 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 					t.Error(err)
 				}
 			}
