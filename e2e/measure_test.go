@@ -95,7 +95,7 @@ func (s *sampler) judge(t *testing.T) {
 	close(s.stop)
 	<-s.done
 	third := len(s.taken) / 3
-	if third < 5 {
+	if third < 2 {
 		t.Fatalf("%d samples tell nothing", len(s.taken))
 	}
 	parts := [][]sample{s.taken[:third], s.taken[third : 2*third], s.taken[2*third:]}
