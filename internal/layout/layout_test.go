@@ -27,7 +27,7 @@ type room struct {
 func rooms() map[string]room {
 	return map[string]room{
 		"cmd/postern": {
-			may:    []string{"gateway", "gateway/control", "gateway/door", "gateway/limit", "configs", "registry", "policy", "audit", "audit/sender", "sandbox"},
+			may:    []string{"gateway", "gateway/control", "gateway/door", "gateway/limit", "gateway/upgrade", "configs", "registry", "policy", "audit", "audit/sender", "sandbox"},
 			reason: "the one place where parts are put together; nothing imports it",
 		},
 		"configs": {
@@ -47,6 +47,9 @@ func rooms() map[string]room {
 		},
 		"gateway/door": {
 			reason: "it counts connections and failures of addresses; who a peer is, and what is recorded, is for others",
+		},
+		"gateway/upgrade": {
+			reason: "it starts a process and passes descriptors on; what they are, and who serves, is for others",
 		},
 		"gateway/control": {
 			reason: "it carries questions and answers; what they are about is for those who ask and answer",
