@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -37,6 +38,8 @@ func gateVerbs() map[string]verb {
 		"disk":         plain(verbDisk),
 		"fill-disk":    plain(verbFillDisk),
 		"remount":      plain(verbRemount),
+		"own-binary":   plain(verbOwnBinary),
+		"newest":       plain(verbNewest),
 		"slim":         plain(verbSlim),
 	}
 }
@@ -105,6 +108,32 @@ func verbEndServer(_ *testscript.TestScript, w *world, _ []string) error {
 	}
 	p.over = true
 	return nil
+}
+
+// verbOwnBinary: own-binary FILE has the gateway run a copy of its binary, which a script
+// may replace.
+func verbOwnBinary(ts *testscript.TestScript, w *world, args []string) error {
+	binary, err := os.ReadFile(w.binary)
+	if err != nil {
+		return err
+	}
+	w.binary = ts.MkAbs(args[0])
+	ts.Setenv("postern", w.binary)
+	return os.WriteFile(w.binary, binary, 0o755)
+}
+
+// verbNewest: newest waits until one gateway is left, by the control sockets, and takes
+// that for the server from now on.
+func verbNewest(_ *testscript.TestScript, w *world, _ []string) error {
+	p := w.server.(*postern)
+	return until(func() (bool, string) {
+		sockets, err := filepath.Glob(w.path("gw/state/control/*.sock"))
+		if err != nil || len(sockets) != 1 {
+			return false, fmt.Sprintf("gateways: %q, %v", sockets, err)
+		}
+		p.newest, err = strconv.Atoi(strings.TrimSuffix(filepath.Base(sockets[0]), ".sock"))
+		return err == nil && syscall.Kill(p.newest, 0) == nil, sockets[0] + " is of nobody"
+	})
 }
 
 // verbHangUp: hang-up has the gateway read its files again.

@@ -26,6 +26,7 @@ type postern struct {
 	ended   chan error
 	open    []string // its descriptors before the first connection
 	over    bool     // the script has ended it already
+	newest  int      // the process that took over, if one did
 }
 
 // startPostern initialises a gateway with the command that a person would use,
@@ -117,6 +118,7 @@ func (w *world) postern(verb string, args ...string) (string, error) {
 
 // serve starts "postern serve" and returns when it listens.
 func (p *postern) serve() error {
+	p.newest = 0
 	p.cmd = p.w.command("serve")
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	read, write, err := os.Pipe()
@@ -158,7 +160,13 @@ func (p *postern) serve() error {
 
 func (p *postern) Address() string { return p.address }
 func (p *postern) HostKey() string { return p.hostKey }
-func (p *postern) pid() int        { return p.cmd.Process.Pid }
+
+func (p *postern) pid() int {
+	if p.newest != 0 {
+		return p.newest
+	}
+	return p.cmd.Process.Pid
+}
 
 // idle waits until the gateway has no child, none that got away either, nothing
 // open that it had not open at its start, and no temporary file.
@@ -189,7 +197,7 @@ func (p *postern) Close(clean bool) error {
 	if clean {
 		problems = append(problems, p.idle())
 	}
-	p.cmd.Process.Signal(syscall.SIGTERM)
+	syscall.Kill(p.pid(), syscall.SIGTERM)
 	select {
 	case err := <-p.ended:
 		if err != nil {
@@ -197,6 +205,7 @@ func (p *postern) Close(clean bool) error {
 		}
 	case <-time.After(patience):
 		problems = append(problems, fmt.Errorf("postern serve did not end in %s after SIGTERM", patience))
+		syscall.Kill(p.pid(), syscall.SIGKILL)
 		p.cmd.Process.Kill()
 		<-p.ended
 	}

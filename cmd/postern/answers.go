@@ -18,6 +18,7 @@ type running struct {
 	door     *door.Door
 	keeper   *door.Keeper
 	reloader *reloader
+	upgrades *upgrading
 	trail    *audit.Trail
 	socket   *control.Server
 	started  time.Time
@@ -105,6 +106,7 @@ func (g *running) questions() []control.Question {
 		control.On(askStatus, func(context.Context, nothing) (gatewayStatus, error) { return g.status(), nil }),
 		control.On(askSessions, func(context.Context, nothing) ([]gateway.Session, error) { return g.server.Sessions(), nil }),
 		control.On(askKill, g.kill),
+		control.On(askUpgrade, func(ctx context.Context, _ nothing) (upgraded, error) { return g.upgrades.ask(ctx) }),
 		control.On(askReload, func(ctx context.Context, _ nothing) (reloaded, error) { return g.reloader.ask(ctx) }),
 		control.On(askBans, func(context.Context, nothing) ([]door.Bar, error) { return g.door.Bars(), nil }),
 		control.On(askUnban, func(_ context.Context, q unbanned) (int, error) {
@@ -134,7 +136,7 @@ func (g *running) status() gatewayStatus {
 		PID: os.Getpid(), Version: thisBuild().Version, Since: g.started.UTC(), State: stateServing,
 		Sessions: len(g.server.Sessions()), Connections: g.server.Connections(), Policy: latest.Policy, Problems: latest.Problems,
 	}
-	if until, is := g.server.Retiring(); is {
+	if until, is := g.server.Retiring(); is || g.upgrades.over.Load() {
 		s.State = stateRetiring
 		if !until.IsZero() {
 			s.Until = &until

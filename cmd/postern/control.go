@@ -20,6 +20,7 @@ const (
 	askReload   = "reload"
 	askBans     = "bans"
 	askUnban    = "unban"
+	askUpgrade  = "upgrade"
 )
 
 // nothing is asked with a question that says all by its name.

@@ -18,13 +18,26 @@ type leaving struct {
 	limit   time.Duration
 	server  *gateway.Server
 	trail   *audit.Trail
+	// pass passes on a signal to the gateways before this one.
+	pass func()
 	// why it ended, once run has returned.
 	why string
 }
 
+// unasked is why a gateway ended that was told nothing.
+const unasked = "nobody asked"
+
+// passOn does what a signal does, which the gateway got that took over from this one.
+func (l *leaving) passOn() {
+	select {
+	case l.signals <- syscall.SIGTERM:
+	default: // two are all that count
+	}
+}
+
 // newLeaving catches the signals from now on.
 func newLeaving() *leaving {
-	l := &leaving{signals: make(chan os.Signal, 2), why: "nobody asked"}
+	l := &leaving{signals: make(chan os.Signal, 2), why: unasked}
 	signal.Notify(l.signals, syscall.SIGTERM, syscall.SIGINT)
 	return l
 }
@@ -32,6 +45,7 @@ func newLeaving() *leaving {
 func (l *leaving) run(ctx context.Context) {
 	select {
 	case first := <-l.signals:
+		l.pass()
 		l.why = first.String() + " signal received"
 		l.retire()
 	case <-ctx.Done():
@@ -39,6 +53,7 @@ func (l *leaving) run(ctx context.Context) {
 	}
 	select {
 	case <-l.signals:
+		l.pass()
 		l.why += ", and another one"
 		l.server.Hurry()
 	case <-ctx.Done():
@@ -58,9 +73,12 @@ func (l *leaving) retire() {
 }
 
 // reason says why the gateway has ended.
-func (l *leaving) reason(err error) string {
-	if err != nil {
+func (l *leaving) reason(err error, upgraded bool) string {
+	switch {
+	case err != nil:
 		return err.Error()
+	case upgraded && l.why == unasked:
+		return "another gateway took over, and the last session has ended"
 	}
 	return l.why
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"postern/configs"
+	"postern/gateway/upgrade"
 	"postern/internal/listening"
 )
 
@@ -16,6 +18,8 @@ type places struct {
 	handed []listening.Listener
 	// named are the addresses of --listen.
 	named []string
+	// left are the sockets of a gateway from which this one takes over.
+	left []upgrade.Socket
 }
 
 // toldPlaces returns the places beside the file. It comes before anything is
@@ -25,25 +29,72 @@ func toldPlaces(named []string) (places, error) {
 	if err == nil && len(handed) > 0 && len(named) > 0 {
 		err = errors.New("systemd hands over sockets, and --listen names others; leave --listen out, or disable the socket unit")
 	}
-	return places{handed, named}, err
+	return places{handed: handed, named: named}, err
 }
 
 // open returns the sockets to accept connections from, all of them or none: those of
 // systemd, or else those of --listen, or else those of the file.
-func (p places) open(ctx context.Context, file []string) ([]listening.Listener, error) {
-	switch {
-	case len(p.handed) > 0:
-		return p.handed, nil
-	case len(p.named) > 0:
-		return openAll(ctx, p.named)
+//
+// The address of each is what asked says; it is empty for those of systemd.
+func (p places) open(ctx context.Context, file []string) (all []listening.Listener, asked []string, err error) {
+	asked = file
+	if len(p.named) > 0 {
+		asked = p.named
 	}
-	return openAll(ctx, file)
+	switch handed := p.leftBySystemd(); {
+	case len(p.handed) > 0:
+		return p.handed, make([]string, len(p.handed)), nil
+	case len(handed) > 0:
+		all, err := adopt(handed)
+		return all, make([]string, len(handed)), err
+	}
+	all, err = p.openAll(ctx, asked)
+	return all, asked, err
 }
 
-func openAll(ctx context.Context, addresses []string) ([]listening.Listener, error) {
+// release closes what a gateway before left: what this one uses it has open by itself.
+func (p places) release() {
+	for _, s := range p.left {
+		s.File.Close()
+	}
+}
+
+// leftBySystemd are the sockets that the gateway before got from systemd, which hands
+// them over to the first one alone.
+func (p places) leftBySystemd() []upgrade.Socket {
+	return slices.DeleteFunc(slices.Clone(p.left), func(s upgrade.Socket) bool { return s.Asked != "" })
+}
+
+// leftAt returns the socket of the gateway before at an address.
+func (p places) leftAt(address string) (upgrade.Socket, bool) {
+	wanted, err := listening.Parse(address)
+	i := slices.IndexFunc(p.left, func(s upgrade.Socket) bool {
+		had, wrong := listening.Parse(s.Asked)
+		return err == nil && wrong == nil && had == wanted
+	})
+	if i < 0 {
+		return upgrade.Socket{}, false
+	}
+	return p.left[i], true
+}
+
+// adopt returns the sockets that another gateway left.
+func adopt(left []upgrade.Socket) ([]listening.Listener, error) {
+	var all []listening.Listener
+	for _, s := range left {
+		l, err := listening.Of(s.File)
+		if err != nil {
+			return nil, fmt.Errorf("the socket %s of the gateway that runs, %w", s.Name, err)
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+func (p places) openAll(ctx context.Context, addresses []string) ([]listening.Listener, error) {
 	var all []listening.Listener
 	for _, text := range addresses {
-		l, err := openOne(ctx, text)
+		l, err := p.openOne(ctx, text)
 		if err != nil {
 			for _, open := range all {
 				_ = open.Close() // nobody used it
@@ -55,7 +106,14 @@ func openAll(ctx context.Context, addresses []string) ([]listening.Listener, err
 	return all, nil
 }
 
-func openOne(ctx context.Context, text string) (listening.Listener, error) {
+func (p places) openOne(ctx context.Context, text string) (listening.Listener, error) {
+	if s, is := p.leftAt(text); is {
+		all, err := adopt([]upgrade.Socket{s})
+		if err != nil {
+			return listening.Listener{}, err
+		}
+		return all[0], nil
+	}
 	address, err := listening.Parse(text)
 	if err != nil {
 		return listening.Listener{}, fmt.Errorf("cannot listen: %w", err)

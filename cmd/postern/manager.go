@@ -36,8 +36,12 @@ func tellReload() (done func()) {
 // stopping tells that the gateway ends, and asks for the time that it needs: sessions
 // up to their limit, and then children that will not leave by themselves.
 func stopping(limit time.Duration) {
-	needs := limit + 3*gateway.DefaultKillGrace + stopSlack
-	tell(daemon.SdNotifyStopping, fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", needs.Microseconds()))
+	tell(daemon.SdNotifyStopping, fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", stopTime(limit).Microseconds()))
+}
+
+// stopTime is how long a gateway may take to end whose sessions may go on up to a limit.
+func stopTime(limit time.Duration) time.Duration {
+	return limit + 3*gateway.DefaultKillGrace + stopSlack
 }
 
 // startStatus tells what goes on, until stop is called.

@@ -43,7 +43,9 @@ type reloader struct {
 	// questions are those of commands that want that too, and the outcome.
 	questions chan chan<- reloaded
 	// latest is what became of the newest files.
-	latest  atomic.Pointer[reloaded]
+	latest atomic.Pointer[reloaded]
+	// hushed says that another gateway puts on record what becomes of files.
+	hushed  atomic.Bool
 	watcher *watch.Watcher
 	poll    time.Duration
 	// load looks at the files: at all of them, or at those that are known to have
@@ -212,10 +214,13 @@ func lacks(c, before *configs.Config) bool {
 // keep a key that was removed in use. It is the newest that is owed.
 func (r *reloader) record(write func() error) {
 	r.owed = nil
-	if write() != nil {
+	if !r.hushed.Load() && write() != nil {
 		r.owed = write
 	}
 }
+
+// hush leaves what is to be put on record to another gateway that goes by the same files.
+func (r *reloader) hush() { r.hushed.Store(true) }
 
 // problemWords are what is wrong with the files, each with its place.
 func problemWords(err error) []string {

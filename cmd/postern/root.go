@@ -117,7 +117,7 @@ Begin with "postern init", then "postern client add", then "postern serve".`)
 	}
 	root.AddCommand(
 		newInit(a), newServe(a), newCheck(a), newClient(a),
-		newExplain(a), newAudit(a), newStatus(a), newSessions(a), newKill(a), newReload(a), newBans(a), newUnban(a), newVersion(a), newCompletion(a),
+		newExplain(a), newAudit(a), newStatus(a), newSessions(a), newKill(a), newReload(a), newUpgrade(a), newBans(a), newUnban(a), newVersion(a), newCompletion(a),
 	)
 	return root
 }

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"postern/audit"
-	"postern/audit/sender"
 	"postern/configs"
 	"postern/gateway"
 	"postern/gateway/door"
@@ -42,6 +41,9 @@ They are taken whole or not at all: where something is wrong with one, the gatew
 goes on by those before, and says so ("policy refused"). Sessions that are no longer allowed end, and
 their clients read why; all others go on. Other keys of postern.yaml take effect at
 the next start; "policy loaded" names those that wait for it (next_start).
+
+SIGUSR2, or "postern upgrade", has a new process take over: of the binary as it is then,
+with the same arguments, while sessions go on in this one.
 
 It listens on the sockets that systemd hands over, else where --listen says, else where
 listen in the file says.
@@ -72,7 +74,7 @@ in the configuration says.`,
 
 // serve serves until a signal ends it. What the flags do not say, listen is empty for
 // and drain nil, is as the file says.
-func (a *app) serve(listen []string, drain *time.Duration) error {
+func (a *app) serve(listen []string, drain *time.Duration) (err error) {
 	leave := newLeaving()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop() // it ends what comes before serving
@@ -82,10 +84,17 @@ func (a *app) serve(listen []string, drain *time.Duration) error {
 	if err != nil {
 		return err
 	}
+	u, err := newUpgrading()
+	if err != nil {
+		return err
+	}
+	defer func() { u.fail(err) }()
 	loader := configs.NewLoader(a.config)
 	c, err := frugally(loader.Load)
 	if err != nil {
-		a.refused(err)
+		if u.from == nil { // which records it
+			a.refused(err)
+		}
 		return err
 	}
 	removeLeftovers(c)
@@ -103,25 +112,31 @@ func (a *app) serve(listen []string, drain *time.Duration) error {
 	// Otherwise the end of who reads standard output or error would be the gateway's.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	found := findTools(ctx, c.Programs)
+	left, err := u.inherit()
+	if err != nil {
+		return err
+	}
+	told.left = left.Sockets
 	trail, err := audit.Open(audit.Options{
 		Dir: auditFolder(c.State), Prints: logWriter(a.stderr, c.LogLevel), Now: time.Now,
-		Keep: audit.Keep{Age: c.Audit.Keep, Size: c.Audit.Size},
+		Keep: audit.Keep{Age: c.Audit.Keep, Size: c.Audit.Size}, Offered: left.Trail,
 	})
 	if err != nil {
 		return fmt.Errorf("%w%s", err, trailRemedy(err))
 	}
-	sending, err := sender.Start(trail, auditFolder(c.State), to...)
-	if err != nil {
+	duty := &duties{app: a, trail: trail, folder: auditFolder(c.State), to: to}
+	if err := duty.send(); err != nil {
 		return errors.Join(err, trail.Close())
 	}
-	leave.trail, leave.limit = trail, c.Drain
+	u.trail, u.duties, u.leave = trail, duty, leave
+	leave.trail, leave.limit, leave.pass = trail, c.Drain, u.stopOlder
 	if drain != nil {
 		leave.limit = *drain
 	}
 	r := newReloader(loader, c, trail)
-	err = a.serveWith(ctx, r, leave, told, found, held)
+	err = a.serveWith(ctx, r, u, told, found, held)
 	r.watcher.Close()
-	sending.Stop()
+	duty.stopSending()
 	return errors.Join(err, trail.Close())
 }
 
@@ -145,18 +160,23 @@ func trailRemedy(err error) string {
 }
 
 // serveWith serves, and records that it began and ended.
-func (a *app) serveWith(ctx context.Context, r *reloader, leave *leaving, told places, found tools, held sandbox.Level) error {
+func (a *app) serveWith(ctx context.Context, r *reloader, u *upgrading, told places, found tools, held sandbox.Level) error {
 	c, trail, d := r.current, r.trail, doorOf(r.current.Door)
 	server, keys, err := newGateway(c, found, held, trail, d)
 	if err != nil {
 		return err
 	}
-	r.server, leave.server = server, server
-	listeners, err := told.open(ctx, c.Listen)
+	leave, duty := u.leave, u.duties
+	r.server, leave.server, u.server, duty.server, u.reloader = server, server, server, server, r
+	listeners, asked, err := told.open(ctx, c.Listen)
+	told.release()
 	if err != nil {
 		return err
 	}
-	g := &running{server: server, door: d, reloader: r, trail: trail, started: time.Now()}
+	if err := u.use(listeners, asked); err != nil {
+		return err
+	}
+	g := &running{server: server, door: d, reloader: r, trail: trail, upgrades: u, started: time.Now()}
 	deaf, err := g.control(context.WithoutCancel(ctx), a, c.State)
 	if err != nil {
 		return err
@@ -173,18 +193,21 @@ func (a *app) serveWith(ctx context.Context, r *reloader, leave *leaving, told p
 		return errors.Join(err, deaf())
 	}
 	tell(daemon.SdNotifyReady)
+	u.ready()
 	// All of it goes on while sessions finish.
 	ctx = context.WithoutCancel(ctx)
-	stops := []func(){
-		startNoting(ctx, trail), beside(ctx, r.run),
-		startStatus(ctx, server), startWatchdog(ctx, server, trail), beside(ctx, leave.run),
-	}
+	duty.keeper = g.keeper
+	duty.begin()
+	stops := []func(){beside(ctx, u.run), beside(ctx, r.run), beside(ctx, leave.run)}
 	err = server.Serve(ctx, accepting(listeners)...)
+	u.awaitReplacement()
+	u.awaitOlder(stopTime(leave.limit))
 	err = errors.Join(err, deaf())
 	for _, stop := range stops {
 		stop()
 	}
-	return errors.Join(err, trail.GatewayStopped(leave.reason(err)))
+	duty.end()
+	return errors.Join(err, trail.GatewayStopped(leave.reason(err, u.over.Load())))
 }
 
 // newGateway puts the parts together.

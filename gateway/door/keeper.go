@@ -27,6 +27,8 @@ type Keeper struct {
 	// written.
 	saved uint64
 	at    time.Time
+	// left says that the file is another gateway's.
+	left bool
 }
 
 // Keep has a door take up what is in a state folder. Where that cannot be read, the
@@ -55,9 +57,26 @@ func (k *Keeper) Save() error {
 	return k.save()
 }
 
+// Leave saves what has changed, and leaves the file to another gateway: nothing is saved
+// any more until [Keeper.Return].
+func (k *Keeper) Leave() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	err := k.save()
+	k.left = true
+	return err
+}
+
+// Return saves again.
+func (k *Keeper) Return() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left = false
+}
+
 // save is for who holds the lock.
 func (k *Keeper) save() error {
-	if k.door.changed() == k.saved {
+	if k.left || k.door.changed() == k.saved {
 		return nil
 	}
 	s, changes := k.door.state()

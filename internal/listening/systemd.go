@@ -17,7 +17,7 @@ func Handed() ([]Listener, error) {
 	var all []Listener
 	var failed error
 	for _, f := range activation.Files(true) {
-		l, err := handed(f)
+		l, err := Of(f)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("systemd hands over %q, %w", f.Name(), err))
 		} else {
@@ -34,8 +34,8 @@ func Handed() ([]Listener, error) {
 	return all, nil
 }
 
-// handed returns the listener that a file is, or how it is none. The file stays open.
-func handed(f *os.File) (Listener, error) {
+// Of returns the listener that a file is, or how it is none. The file stays open.
+func Of(f *os.File) (Listener, error) {
 	var s socket
 	raw, err := f.SyscallConn()
 	if err == nil {
