@@ -49,10 +49,13 @@ type upgrading struct {
 	vacancy chan struct{}
 	// sockets are those of this gateway, which the next one gets.
 	sockets []upgrade.Socket
-	server  *gateway.Server
-	trail   *audit.Trail
-	duties  *duties
-	leave   *leaving
+	// next is the one that took over. It sees by the socket to it that this process
+	// has ended, and nothing must close that before.
+	next   *upgrade.Successor
+	server *gateway.Server
+	trail  *audit.Trail
+	duties *duties
+	leave  *leaving
 	// reloader goes by the files for the sessions that go on here.
 	reloader *reloader
 	// over says that another gateway has taken over.
@@ -161,6 +164,7 @@ func (u *upgrading) handOver(ctx context.Context, answer chan<- upgraded) *upgra
 		return nil
 	}
 	u.over.Store(true)
+	u.next = s
 	running := len(u.server.Sessions())
 	_ = u.trail.GatewayUpgraded(running) // likewise
 	tell(fmt.Sprintf("MAINPID=%d", s.PID()))
@@ -297,8 +301,7 @@ func (u *upgrading) isDeserted(ctx context.Context) bool {
 
 // follow follows the orders of the newer gateway, until there is none any more.
 func (u *upgrading) follow(ctx context.Context, s *upgrade.Successor) {
-	defer s.Close()
-	defer context.AfterFunc(ctx, s.Close)()
+	defer context.AfterFunc(ctx, s.Interrupt)()
 	for {
 		switch s.Next() {
 		case upgrade.Stop:
@@ -307,6 +310,9 @@ func (u *upgrading) follow(ctx context.Context, s *upgrade.Successor) {
 		case upgrade.Passed:
 			u.drop()
 		case upgrade.Gone:
+			if ctx.Err() == nil {
+				s.Close()
+			}
 			return
 		}
 	}

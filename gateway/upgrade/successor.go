@@ -124,7 +124,7 @@ const (
 	Passed
 )
 
-// Next waits for an order, until Close is called.
+// Next waits for an order, until Interrupt is called.
 func (s *Successor) Next() Order {
 	for {
 		p, err := s.line.receive()
@@ -139,5 +139,9 @@ func (s *Successor) Next() Order {
 	}
 }
 
-// Close lets go of a successor that serves. It tells it so by the end of the socket.
+// Interrupt has Next return. The successor takes the end of the socket for that of this
+// process, which is why it stays open.
+func (s *Successor) Interrupt() { _ = s.line.SetReadDeadline(time.Unix(1, 0)) }
+
+// Close lets go of a successor that is gone.
 func (s *Successor) Close() { s.line.Close() }
