@@ -21,7 +21,7 @@ func TestAlive(t *testing.T) {
 	if out, _, status := w.run(w.client(), w.push()); out != "ok\n" || status != 0 {
 		t.Errorf("after that it serves %q, status %d", out, status)
 	}
-	w.server.Retire(gateway.NoLimit)
+	w.server.Retire(long)
 	if err := w.server.Alive(t.Context()); err != nil {
 		t.Error(err)
 	}

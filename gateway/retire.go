@@ -1,16 +1,11 @@
 package gateway
 
 import (
-	"math"
 	"sync"
 	"time"
 
 	"postern/policy"
 )
-
-// NoLimit is the limit of a gateway that waits for its sessions however long they
-// take.
-const NoLimit = time.Duration(math.MaxInt64)
 
 // retirement is how long the sessions of a gateway that serves nobody new may go on.
 type retirement struct {
@@ -33,10 +28,9 @@ func (s *Server) StepAside() { s.retirement.shut.reach() }
 
 // Retire has the gateway serve nobody new: [Server.Serve] closes its listeners,
 // connections without a session end, and requests on the others are refused.
-// Sessions that run may go on up to the limit, which may be [NoLimit], and their
-// clients are told of it; then they end as by [Server.Hurry]. When the last one has
-// ended, Serve returns. Retire does not wait for that. It may be called again: the
-// soonest limit counts.
+// Sessions that run may go on up to the limit, and their clients are told of it; then
+// they end as by [Server.Hurry]. When the last one has ended, Serve returns. Retire
+// does not wait for that. It may be called again: the soonest limit counts.
 func (s *Server) Retire(limit time.Duration) {
 	r := &s.retirement
 	r.begun.reach()
@@ -45,7 +39,7 @@ func (s *Server) Retire(limit time.Duration) {
 		s.Hurry()
 		return
 	}
-	if limit == NoLimit || !r.shorten(limit, s.Hurry) {
+	if !r.shorten(limit, s.Hurry) {
 		return
 	}
 	for _, g := range s.sessions.all() {
@@ -62,7 +56,7 @@ func (s *Server) Hurry() {
 }
 
 // Retiring reports whether the gateway serves nobody new, and until when its
-// sessions may go on: zero is without a limit.
+// sessions may go on: zero where they were told to end at once.
 func (s *Server) Retiring() (until time.Time, is bool) {
 	r := &s.retirement
 	r.mu.Lock()

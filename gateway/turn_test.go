@@ -179,7 +179,7 @@ func TestEndOfAWait(t *testing.T) {
 		"it is killed": {func(w *world, _ *asker, _ ssh.Signer) {
 			w.server.Kill(w.t.Context(), func(s gateway.Session) bool { return s.Client == "laptop" })
 		}, "revoked", "postern: refused: by the operator"},
-		"the gateway retires": {func(w *world, _ *asker, _ ssh.Signer) { w.server.Retire(gateway.NoLimit) }, "gateway-stops", "postern: refused: the gateway stops"},
+		"the gateway retires": {func(w *world, _ *asker, _ ssh.Signer) { w.server.Retire(long) }, "gateway-stops", "postern: refused: the gateway stops"},
 		"the gateway hurries": {func(w *world, _ *asker, _ ssh.Signer) { w.server.Hurry() }, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
