@@ -85,6 +85,8 @@ type outlets struct {
 	// standard error, and inLine says that one is.
 	word   string
 	inLine bool
+	// concluded says that the gateway has nothing more to say.
+	concluded bool
 	// take waits until some of so many bytes may flow, and returns how many. It is
 	// not called under order: complaints do not wait for data.
 	take func(n int) int
@@ -196,6 +198,9 @@ func (o *outlets) complain(data []byte) {
 func (o *outlets) interject(line string) {
 	o.order.Lock()
 	defer o.order.Unlock()
+	if o.concluded {
+		return
+	}
 	o.word = line
 	o.speak()
 }
@@ -205,6 +210,7 @@ func (o *outlets) interject(line string) {
 func (o *outlets) conclude(line string) {
 	o.order.Lock()
 	defer o.order.Unlock()
+	o.concluded, o.word = true, ""
 	// The client has left where it fails.
 	_, _ = io.WriteString(o.complaints.to, line)
 }
