@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,25 +28,32 @@ func (w *world) munges(path string) bool {
 	})
 }
 
-// mungeLinks makes every link of a tree inert.
+// mungeLinks makes every link of a tree inert, and changes no times: rsync leaves a
+// folder as it is that was changed in the same second as its copy.
 func mungeLinks(tree string) error {
 	return filepath.WalkDir(tree, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.Type() != os.ModeSymlink {
 			return err
 		}
-		e, err := readEntry(path)
-		if err != nil {
+		link, err1 := readEntry(path)
+		folder, err2 := readEntry(filepath.Dir(path))
+		if err := errors.Join(err1, err2); err != nil {
 			return err
 		}
 		if err := os.Remove(path); err != nil {
 			return err
 		}
-		if err := os.Symlink(inert+e.target, path); err != nil {
+		if err := os.Symlink(inert+link.target, path); err != nil {
 			return err
 		}
-		at := []unix.Timespec{e.stat.Atim, e.stat.Mtim}
-		return unix.UtimesNanoAt(unix.AT_FDCWD, path, at, unix.AT_SYMLINK_NOFOLLOW)
+		return errors.Join(link.restoreTimes(path), folder.restoreTimes(filepath.Dir(path)))
 	})
+}
+
+// restoreTimes gives a path the times of the entry.
+func (e entry) restoreTimes(path string) error {
+	at := []unix.Timespec{e.stat.Atim, e.stat.Mtim}
+	return unix.UtimesNanoAt(unix.AT_FDCWD, path, at, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // readInert reads the links of a tree as their client does: those that are to be

@@ -107,7 +107,7 @@ var whole = flag.Bool("whole", false, "leave nothing out at any level")
 // transfer.
 var onlyWhole = named("same/one_gib", "same/many_files", "same/thirty_connections", "same/rekey", "same/borg_paths", "same/key_types",
 	"same/dropbear", "same/plink", "same/paramiko", "same/control_master", "gate/certificates", "gate/whoami", "gate/logins", "gate/admission", "gate/client_limits",
-	"gate/nothing_else", "gate/odd_commands", "gate/borg_refused", "gate/changes", "gate/door", "gate/folded", "gate/forged", "gate/full_disk",
+	"gate/nothing_else", "gate/odd_commands", "gate/borg_refused", "gate/changes", "gate/control", "gate/door", "gate/folded", "gate/forged", "gate/full_disk",
 	"gate/drain", "gate/one_writer", "gate/proxied", "gate/reload", "gate/revoked", "gate/sent", "gate/summary", "gate/trail", "gate/two_gateways", "gate/upgrade")
 
 // TestManners runs every script at every level of confinement, and as the users
