@@ -129,7 +129,7 @@ func (a *app) serve(listen []string, drain *time.Duration) (err error) {
 		return errors.Join(err, trail.Close())
 	}
 	u.trail, u.duties, u.leave = trail, duty, leave
-	leave.trail, leave.limit, leave.pass = trail, c.Drain, u.stopOlder
+	leave.trail, leave.limit, leave.pass = trail, c.Drain, u.stop
 	if drain != nil {
 		leave.limit = *drain
 	}

@@ -47,7 +47,8 @@ type upgrading struct {
 	// vacancy is closed when another gateway is in the place of one that was
 	// killed; nil where none was. mu guards it.
 	vacancy chan struct{}
-	// sockets are those of this gateway, which the next one gets.
+	// sockets are those of this gateway, which the next one gets; nil once there will
+	// be none. mu guards them.
 	sockets []upgrade.Socket
 	// next is the one that took over. It sees by the socket to it that this process
 	// has ended, and nothing must close that before.
@@ -114,6 +115,8 @@ func (u *upgrading) use(listeners []listening.Listener, asked []string) error {
 
 // drop closes the sockets: nobody will get them from this gateway.
 func (u *upgrading) drop() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	for _, s := range u.sockets {
 		s.File.Close()
 	}
@@ -235,16 +238,39 @@ func (u *upgrading) leaveTo(ctx context.Context, s *upgrade.Successor) error {
 		return err
 	}
 	defer offer.Close()
-	e := &upgrade.Estate{Sockets: u.sockets, Trail: offer.Files()}
+	e, err := u.estate()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, f := range e.Older {
+			f.Close()
+		}
+	}()
+	e.Trail = offer.Files()
+	return s.Bequeath(ctx, e)
+}
+
+// estate is what this gateway has but for its trail. The caller closes the files of the
+// older gateways.
+func (u *upgrading) estate() (*upgrade.Estate, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.sockets == nil {
+		return nil, errStops
+	}
+	e := &upgrade.Estate{Sockets: u.sockets}
 	for _, p := range u.older {
 		f, err := p.File()
 		if err != nil {
-			return err
+			for _, f := range e.Older {
+				f.Close()
+			}
+			return nil, err
 		}
-		defer f.Close()
 		e.Older = append(e.Older, f)
 	}
-	return s.Bequeath(ctx, e)
+	return e, nil
 }
 
 // stayBehind does what the newer gateway says while sessions go on here, and puts another
@@ -296,6 +322,8 @@ func (u *upgrading) awaitReplacement() {
 // not to end.
 func (u *upgrading) isDeserted(ctx context.Context) bool {
 	_, retires := u.server.Retiring()
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	return ctx.Err() == nil && !retires && u.sockets != nil
 }
 
@@ -318,8 +346,10 @@ func (u *upgrading) follow(ctx context.Context, s *upgrade.Successor) {
 	}
 }
 
-// stopOlder has the gateways end that this one took over from.
-func (u *upgrading) stopOlder() {
+// stop has the gateways end that this one took over from, and nobody take over from this
+// one, whose sockets would stay open otherwise while it drains.
+func (u *upgrading) stop() {
+	u.drop()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, p := range u.older {
