@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"postern/gateway/upgrade"
 )
@@ -60,5 +62,32 @@ func (u *upgrading) ready() {
 func (u *upgrading) fail(err error) {
 	if u.from != nil && err != nil {
 		u.from.Fail(errors.New(strings.Join(problemWords(err), "; ")))
+	}
+}
+
+// stop has the gateways end that this one took over from, and nobody take over from this
+// one, whose sockets would stay open otherwise while it drains.
+func (u *upgrading) stop() {
+	u.drop()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, p := range u.older {
+		p.Stop()
+	}
+}
+
+// awaitOlder waits until they have ended, so that whoever ended this one has ended all,
+// or for a time.
+func (u *upgrading) awaitOlder(most time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	defer cancel()
+	u.mu.Lock()
+	older := slices.Clone(u.older)
+	u.mu.Unlock()
+	for _, p := range older {
+		select {
+		case <-p.Gone():
+		case <-ctx.Done():
+		}
 	}
 }
