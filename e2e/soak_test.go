@@ -19,7 +19,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-var soakTime = flag.Duration("soak-time", 6*time.Second, "how long mixed traffic goes on")
+var soakTime = flag.Duration("soak-time", time.Minute, "how long mixed traffic goes on")
 
 // TestSoak has everything go on at once that a gateway sees in a long time: pushes and
 // pulls, the life of a borg repository, requests that are refused, strangers, reloads,
