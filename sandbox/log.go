@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"postern/internal/unixsocket"
 )
 
 // rootedLog is the log of a child that has a root of its own.
@@ -142,23 +144,14 @@ func readReport(report *net.UnixConn, deadline time.Time) (words []byte, files [
 	return words, files, nil
 }
 
-// sentFiles are the files in a control message.
-func sentFiles(message []byte) []*os.File {
-	parts, err := unix.ParseSocketControlMessage(message)
-	if err != nil {
-		return nil
-	}
+// sentFiles are the files in control messages, none where those cannot be read.
+func sentFiles(messages []byte) []*os.File {
+	fds, _ := unixsocket.Descriptors(messages)
 	var files []*os.File
-	for _, part := range parts {
-		fds, err := unix.ParseUnixRights(&part)
-		if err != nil {
-			continue
-		}
-		for _, fd := range fds {
-			// So that its reads have deadlines.
-			_ = unix.SetNonblock(fd, true)
-			files = append(files, os.NewFile(uintptr(fd), "log"))
-		}
+	for _, fd := range fds {
+		// So that its reads have deadlines.
+		_ = unix.SetNonblock(fd, true)
+		files = append(files, os.NewFile(uintptr(fd), "log"))
 	}
 	return files
 }

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net"
 
-	"golang.org/x/sys/unix"
+	"postern/internal/unixsocket"
 )
 
 // Peer is a process at the other end of a socket, as the kernel tells: who it was when
@@ -16,22 +16,14 @@ type Peer struct {
 	PID int32
 }
 
-// peerOf asks the kernel (SO_PEERCRED, unix(7)).
+// peerOf asks the kernel.
 func peerOf(conn net.Conn) (Peer, error) {
 	socket, ok := conn.(*net.UnixConn)
 	if !ok {
 		return Peer{}, errors.New("this is no Unix socket")
 	}
-	raw, err := socket.SyscallConn()
+	cred, err := unixsocket.Peer(socket)
 	if err != nil {
-		return Peer{}, err
-	}
-	var cred *unix.Ucred
-	var failure error
-	err = raw.Control(func(fd uintptr) {
-		cred, failure = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	if err := errors.Join(err, failure); err != nil {
 		return Peer{}, err
 	}
 	return Peer{UID: cred.Uid, PID: cred.Pid}, nil

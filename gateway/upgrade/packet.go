@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"postern/internal/unixsocket"
 )
 
 const (
@@ -179,20 +181,11 @@ func (l line) receive() (packet, error) {
 
 // filesOf returns the files that came with a packet.
 func filesOf(rights []byte) ([]*os.File, error) {
-	messages, err := unix.ParseSocketControlMessage(rights)
-	if err != nil {
-		return nil, err
-	}
+	numbers, err := unixsocket.Descriptors(rights)
 	var all []*os.File
-	for _, m := range messages {
-		numbers, err := unix.ParseUnixRights(&m)
-		if err != nil {
-			continue // it is something else
-		}
-		for _, n := range numbers {
-			unix.CloseOnExec(n)
-			all = append(all, os.NewFile(uintptr(n), "inherited"))
-		}
+	for _, n := range numbers {
+		unix.CloseOnExec(n)
+		all = append(all, os.NewFile(uintptr(n), "inherited"))
 	}
-	return all, nil
+	return all, err
 }

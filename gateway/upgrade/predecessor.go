@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"sync"
 
-	"golang.org/x/sys/unix"
+	"postern/internal/unixsocket"
 )
 
 // Predecessor is a gateway that this process takes over from, or has.
@@ -42,14 +42,8 @@ func Called(value string) (*Predecessor, error) {
 
 // isParent finds out whether the other end was made by the parent of this process.
 func isParent(conn *net.UnixConn) error {
-	raw, err := conn.SyscallConn()
+	peer, err := unixsocket.Peer(conn)
 	if err != nil {
-		return err
-	}
-	var peer *unix.Ucred
-	var failure error
-	err = raw.Control(func(fd uintptr) { peer, failure = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err = errors.Join(err, failure); err != nil {
 		return err
 	}
 	if int(peer.Pid) != os.Getppid() {
