@@ -128,11 +128,16 @@ func (c *clientFile) borgQuota(n ast.Node, to *policy.Limit) {
 }
 
 func (c *clientFile) rsyncQuota(n ast.Node, to *policy.Limit) {
-	bytes, ok := c.size(n, "quota")
+	c.someSize(n, "quota", "write how much the folder may hold, or access: read-only to let nothing in", to)
+}
+
+// someSize reads a size that cannot be nothing.
+func (c *clientFile) someSize(n ast.Node, key, remedy string, to *policy.Limit) {
+	bytes, ok := c.size(n, key)
 	switch {
 	case !ok:
 	case bytes == 0:
-		c.fault(markOf(n), "write how much the folder may hold, or access: read-only to let nothing in", "quota: %s is nothing", shown(n))
+		c.fault(markOf(n), remedy, "%s: %s is nothing", key, shown(n))
 	default:
 		*to = policy.LimitOf(bytes)
 	}
@@ -168,12 +173,5 @@ func (c *clientFile) wait(n ast.Node, to *policy.Limit) {
 }
 
 func (c *clientFile) minFree(n ast.Node, to *policy.Limit) {
-	bytes, ok := c.size(n, "min_free")
-	switch {
-	case !ok:
-	case bytes == 0:
-		c.fault(markOf(n), "write how much must be free, or remove the line", "min_free: %s is nothing", shown(n))
-	default:
-		*to = policy.LimitOf(bytes)
-	}
+	c.someSize(n, "min_free", "write how much must be free, or remove the line", to)
 }
